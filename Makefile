@@ -1,0 +1,33 @@
+# make setup   the environment .venv that everything uses
+# make demo    the main job on the testbed: base, GRPO, probes, report
+# make test    the test suite
+# make check   format, lint, types
+# make bench   speed, as ratios against a named peer
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: setup demo test check bench
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/rlvr train --config recipes/countdown-tiny/grpo.yaml --output_dir runs/demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python scripts/bench.py

@@ -1,0 +1,159 @@
+"""The callback that probes a model while it trains.
+
+Owns: when to probe, sampling from the live weights, the random states around it, and the run's index of probes.
+Does not own: the probe itself (`probes.probe`), the summary (`probes.summary`).
+
+It works in any trainer that derives from `transformers.Trainer`, GRPOTrainer of TRL among them:
+
+    callback = ProbeCallback(ProbeSettings(problems=..., verifier=..., plan=Plan(512), probe_steps=50), run_dir)
+    callback.attach(trainer)
+    trainer.train()
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from probes.arm import Sampling, arm_of
+from probes.engines.live import keep_random_states, live_model
+from probes.engines.transformers import TransformersEngine
+from probes.index import ProbeEntry, ProbeIndex
+from probes.plan import Plan
+from probes.probe import run_probe, shard, tokenize_prompts
+from probes.store import ProbeStore
+from rlvr.problems import ProblemSet
+from rlvr.prompts import PromptFormat
+from rlvr.verifiers import Verifier
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What to measure and when.
+
+    Attributes:
+        problems: held-out problems.
+        verifier: judges the draws.
+        plan: how many draws per problem.
+        k_max: largest k of the reported curves; `plan` must allow it.
+        probe_steps: every so many steps; 0 means only at the start and at the end.
+        sampling: temperature and limits of a draw.
+        prompt_format: how problems are shown.
+        store_root: folder that holds one store per arm; several runs may share it. None means `<run_dir>/probes`.
+    """
+
+    problems: ProblemSet
+    verifier: Verifier
+    plan: Plan
+    k_max: int
+    probe_steps: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    prompt_format: PromptFormat = field(default_factory=PromptFormat)
+    store_root: Path | None = None
+
+
+class ProbeCallback(TrainerCallback):  # type: ignore[misc]
+    """Probes at step 0, every `probe_steps` steps and at the end.
+
+    All processes take part; each has its share of the problems. A step that is both probed and saved is probed after
+    the save, so that a kill during the probe costs no training.
+
+    Args:
+        settings: what to measure.
+        run_dir: where index and stores are kept.
+        after_probe: called on the main process after each complete probe, with the trainer's log history; its result,
+            a mapping of metrics, is logged through the trainer.
+    """
+
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        run_dir: Path,
+        after_probe: Callable[[list[dict[str, Any]]], dict[str, float]] | None = None,
+    ) -> None:
+        settings.plan.validate_k_max(settings.k_max)
+        self.settings = settings
+        self.run_dir = run_dir
+        self.after_probe = after_probe
+        self.store_root = settings.store_root or run_dir / "probes"
+        self.trainer: Any = None
+        self._done: set[int] = set()
+
+    def attach(self, trainer: Any) -> None:
+        """Adds this callback to a trainer."""
+        self.settings.verifier.check_problems(list(self.settings.problems))
+        self.trainer = trainer
+        trainer.add_callback(self)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Probes the weights that training starts from; after a restart, a probe that was cut short."""
+        if self._due(state.global_step):
+            self._probe(state)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Probes a due step that is not about to be saved."""
+        if self._due(state.global_step) and not control.should_save:
+            self._probe(state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Probes a due step that was just saved."""
+        if self._due(state.global_step):
+            self._probe(state)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Probes the last step unless that has been done."""
+        if state.global_step not in self._done:
+            self._probe(state)
+
+    def _due(self, step: int) -> bool:
+        every = self.settings.probe_steps
+        return step not in self._done and (step == 0 or (every > 0 and step % every == 0))
+
+    def _probe(self, state: TrainerState) -> None:
+        """Samples from the live weights, and lets the main process record and log the result."""
+        accelerator, settings = self.trainer.accelerator, self.settings
+        started = time.monotonic()
+        with keep_random_states(), live_model(self.trainer) as model:
+            arm = arm_of(model, self.trainer.processing_class, settings.prompt_format, settings.sampling)
+            path = self.store_root / f"{arm.arm_id}-{settings.problems.content_id}"
+            entry = ProbeEntry(state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0)
+            if accelerator.is_main_process:
+                ProbeStore.create(path, arm, settings.problems)
+            accelerator.wait_for_everyone()
+            store = ProbeStore.create(path, arm, settings.problems, writer=accelerator.process_index)
+            self._draw(model, store, state.global_step)
+            accelerator.wait_for_everyone()
+        self._done.add(state.global_step)
+        if accelerator.is_main_process:
+            self._record(replace(entry, seconds=round(time.monotonic() - started, 2)), state)
+        accelerator.wait_for_everyone()
+
+    def _record(self, entry: ProbeEntry, state: TrainerState) -> None:
+        """Adds the probe to the index unless it stands there, and logs its metrics."""
+        index = ProbeIndex(self.run_dir)
+        if index.holds(entry):
+            return
+        index.add(entry)
+        metrics = self.after_probe(state.log_history) if self.after_probe is not None else {}
+        # Trainer.log itself: a subclass's log would flush half-gathered training metrics here.
+        Trainer.log(self.trainer, {**metrics, "probe/seconds": entry.seconds})
+
+    def _draw(self, model: Any, store: ProbeStore, step: int) -> None:
+        """Makes this process's share of the draws, with a progress bar on the main process."""
+        accelerator, settings, tokenizer = self.trainer.accelerator, self.settings, self.trainer.processing_class
+        mine = shard(settings.problems, accelerator.process_index, accelerator.num_processes)
+        prompts = tokenize_prompts(settings.problems, settings.prompt_format, tokenizer)
+        stored = store.draw_indices()
+        owed = sum(len(settings.plan.owed(stored.get(problem.problem_id, set()))) for problem in mine)
+        engine = TransformersEngine(model, tokenizer, store.arm)
+        hidden = not accelerator.is_main_process or self.trainer.args.disable_tqdm
+        with tqdm(total=owed, desc=f"probe at step {step}", unit="draw", leave=False, disable=hidden) as bar:
+            run_probe(engine, store, mine, prompts, settings.plan, settings.verifier, bar)

@@ -1,0 +1,250 @@
+"""The report in words: number formats, the headline, what to be careful about, and a sentence for every figure.
+
+Owns: sentences computed from a summary.
+Does not own: tables and the page (`page`), drawings (`figures`).
+"""
+
+import math
+from collections.abc import Mapping
+
+from probes.report.figures import TRAINING_ROWS, training_rows
+from probes.report.schema import Difference, Probe, Summary, VerdictWord
+
+NOTEWORTHY_RATE = 0.05
+NONE = "–"  # noqa: RUF001 - an en dash stands for no value
+
+_ONE_DRAW: dict[VerdictWord, str] = {
+    "gain": "A single draw is correct more often than at step 0",
+    "loss": "A single draw is correct less often than at step 0",
+    "cannot tell": "Whether a single draw is correct more or less often than at step 0 cannot be told",
+}
+_MANY_DRAWS: dict[VerdictWord, str] = {
+    "gain": "more of these problems are solved within {k} draws: the boundary moved out",
+    "loss": "fewer of these problems are solved within {k} draws: the model reaches less than its base",
+    "cannot tell": "whether more or fewer of these problems are solved within {k} draws cannot be told",
+}
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Returns a number with fixed decimals, or a dash for none."""
+    return NONE if _absent(value) else f"{value:.{decimals}f}"
+
+
+def signed(value: float | None) -> str:
+    """Returns a difference with its sign, three decimals."""
+    return NONE if _absent(value) else f"{value:+.3f}".replace("-", "−")  # noqa: RUF001 - minus sign
+
+
+def percent(value: float | None) -> str:
+    """Returns a share as a percentage with one decimal."""
+    return NONE if _absent(value) else f"{100 * (value or 0.0):.1f}%"
+
+
+def interval(estimate: Mapping[str, float | None]) -> str:
+    """Returns `[lo, hi]` of an estimate."""
+    return f"[{number(estimate['lo'])}, {number(estimate['hi'])}]"
+
+
+def signed_interval(difference: Difference) -> str:
+    """Returns `[lo, hi]` of a difference, with signs."""
+    return f"[{signed(difference['lo'])}, {signed(difference['hi'])}]"
+
+
+def plural(count: int, noun: str) -> str:
+    """Returns `1 problem`, `2,000 problems`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def headline(summary: Summary) -> str:
+    """Returns the result on one line: pass@1 and pass@k_max from step 0 to the last step, verdicts, crossing."""
+    first, last = summary["probes"][0], summary["probes"][-1]
+    ends = sorted({summary["k"][0], summary["k"][-1]})
+    if last["against_base"] is None:
+        values = [f"pass@{k} {number(_estimate(first, k))}" for k in ends]
+        return f"{'; '.join(values)} at step {first['step']}; no later step to compare with"
+    parts = [_change(first, last, k) for k in ends]
+    if crossing := last["against_base"]["crossing"]:
+        low, high = crossing[0], crossing[-1]
+        parts.append(f"crosses between k = {low} and {high}" if low != high else f"crosses at k = {low}")
+    return "; ".join(parts)
+
+
+def reading(summary: Summary) -> str:
+    """Returns what the verdicts at the smallest and the largest k say, as a sentence; empty without a comparison."""
+    compared = summary["probes"][-1]["against_base"]
+    ends = [compared["k"].get(str(k)) for k in (summary["k"][0], summary["k"][-1])] if compared else []
+    if len(summary["k"]) < 2 or not ends or None in ends:
+        return ""
+    small, large = (end["verdict"] for end in ends if end)
+    step, joint = summary["probes"][-1]["step"], "but" if {small, large} == {"gain", "loss"} else "and"
+    return f"Step {step}: {_ONE_DRAW[small]}, {joint} {_MANY_DRAWS[large].format(k=summary['k'][-1])}."
+
+
+def cautions(summary: Summary) -> list[str]:
+    """Returns what a reader must know before believing the headline; the notes of the summary come last."""
+    probes = summary["probes"]
+    return [
+        *_rate_cautions(probes),
+        *_verifier_cautions(probes),
+        *_unfinished(probes),
+        *_duplicates(summary["problems"]["num_duplicates"]),
+        *summary.get("notes", []),
+    ]
+
+
+def curves_label(summary: Summary) -> str:
+    """Returns the alternative text of the pass@k curves."""
+    lines = [f"{_step(probe)}: {_ends(summary, probe)}" for probe in _first_and_last(summary)]
+    return f"Line chart of pass@k over k for {plural(len(summary['probes']), 'step')}. {'. '.join(lines)}."
+
+
+def over_steps_label(summary: Summary) -> str:
+    """Returns the alternative text of pass@k over steps."""
+    lines = [f"{_step(probe)}: {_ends(summary, probe)}" for probe in _first_and_last(summary)]
+    return f"Line chart of pass@{summary['k'][0]} and pass@{summary['k'][-1]} over training steps. {'. '.join(lines)}."
+
+
+def difference_label(summary: Summary) -> str:
+    """Returns the alternative text of the difference to step 0."""
+    compared = summary["probes"][-1]["against_base"]
+    cells = compared["k"].items() if compared else []
+    words = [f"k = {k}: {signed(cell['difference'])}, {cell['verdict']}" for k, cell in cells]
+    return f"Difference in pass@k of the last step to step 0. {'; '.join(words)}."
+
+
+def heat_map_label(summary: Summary) -> str:
+    """Returns the alternative text of the heat map."""
+    cells = [cell for p in summary["probes"] if p["against_base"] for cell in p["against_base"]["k"].values()]
+    found = {word: sum(cell["verdict"] == word for cell in cells) for word in _ONE_DRAW}
+    words = ", ".join(f"{count} {word}" for word, count in found.items())
+    return f"Heat map of the difference in pass@k to step 0, steps by k. Of {len(cells)} cells: {words}."
+
+
+def gained_label(summary: Summary) -> str:
+    """Returns the alternative text of problems gained and lost."""
+    words = [f"step {p['step']}: {len(p['gained'])} gained, {len(p['lost'])} lost" for p in summary["probes"][1:]]
+    return f"Bar chart of problems gained and lost against step 0. {'; '.join(words)}."
+
+
+def rates_label(summary: Summary) -> str:
+    """Returns the alternative text of the rates of cut off and unanswered draws."""
+    words = [
+        f"{_step(p)}: {percent(p['truncation_rate'])} cut off, {percent(p['no_answer_rate'])} without an answer"
+        for p in _first_and_last(summary)
+    ]
+    return f"Line chart over training steps. {'; '.join(words)}."
+
+
+def outcomes_label(summary: Summary) -> str:
+    """Returns the alternative text of the outcome shares."""
+    words = []
+    for probe in _first_and_last(summary):
+        total = max(1, sum(probe["outcomes"].values()))
+        shares = [f"{percent(count / total)} {name}" for name, count in probe["outcomes"].items() if count]
+        words.append(f"{_step(probe)}: {', '.join(shares)}")
+    return f"Stacked bars of outcomes among draws. {'; '.join(words)}."
+
+
+def diversity_label(summary: Summary) -> str:
+    """Returns the alternative text of distinct correct answers and mean tokens."""
+    words = [
+        f"{_step(p)}: {number(p['distinct_correct'], 1)} distinct correct answers a problem, "
+        f"{number(p['mean_tokens'], 1)} tokens a draw"
+        for p in _first_and_last(summary)
+    ]
+    return f"Line charts over training steps. {'; '.join(words)}."
+
+
+def training_label(summary: Summary) -> str:
+    """Returns the alternative text of the training curves: first and last value of each."""
+    words = []
+    for key in training_rows(summary):
+        values = [value for value in summary["training"][key] if value is not None]
+        words.append(f"{TRAINING_ROWS[key]} from {values[0]:.3g} to {values[-1]:.3g}")
+    return f"Line charts over training steps: {'; '.join(words)}."
+
+
+def _change(first: Probe, last: Probe, k: int) -> str:
+    """Returns `pass@k before → after (verdict)`."""
+    before, after = _estimate(first, k), _estimate(last, k)
+    compared = last["against_base"]["k"].get(str(k)) if last["against_base"] else None
+    decimals = _decimals(before, after)
+    verdict = f" ({compared['verdict']})" if compared else ""
+    return f"pass@{k} {number(before, decimals)} → {number(after, decimals)}{verdict}"
+
+
+def _decimals(before: float | None, after: float | None) -> int:
+    """Returns 2, or more where two decimals would print a value as 0 or 1, or two different values alike."""
+    values = [value for value in (before, after) if value is not None and not math.isnan(value)]
+    for decimals in (2, 3):
+        shown = [f"{value:.{decimals}f}" for value in values]
+        false_end = any(float(text) in (0, 1) and float(text) != value for text, value in zip(shown, values, strict=True))
+        if not false_end and len(set(shown)) == len(set(values)):
+            return decimals
+    return 4
+
+
+def _rate_cautions(probes: list[Probe]) -> list[str]:
+    """Returns the rates of cut off and unanswered draws, first and last, with a warning where they can mislead."""
+    first, last = probes[0], probes[-1]
+    names = ("cut off at the token limit", "without an answer that could be read")
+    pairs = [(p["truncation_rate"], p["no_answer_rate"]) for p in (first, last)]
+    lines = []
+    for name, before, after in zip(names, *pairs, strict=True):
+        text = f"Draws {name}: {percent(before)} at step {first['step']}"
+        text += f", {percent(after)} at step {last['step']}" if last is not first else ""
+        if last is first:
+            text += ". They count as not correct"
+        elif before >= NOTEWORTHY_RATE or abs(after - before) >= NOTEWORTHY_RATE:
+            text += ". They count as not correct, so part of a change in pass@k may be a change of format or length"
+        lines.append(text + ".")
+    return lines
+
+
+def _verifier_cautions(probes: list[Probe]) -> list[str]:
+    """Returns what is said of draws that the verifier could not judge, or judged too slowly."""
+    lines = []
+    for outcome, meaning in (
+        ("error", "the verifier failed on them; pass@k leaves them out, and the table of bounds holds both extremes"),
+        ("timeout", "their answer took the verifier longer than its deadline; they count as not correct"),
+    ):
+        counts = [(probe["step"], probe["outcomes"].get(outcome, 0)) for probe in probes]
+        if found := [f"{count:,} at step {step}" for step, count in counts if count]:
+            lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
+    return lines
+
+
+def _unfinished(probes: list[Probe]) -> list[str]:
+    """Returns a line that names the steps whose probe is not complete."""
+    steps = [str(probe["step"]) for probe in probes if not probe["complete"]]
+    return [f"Not all planned draws are made at step {', '.join(steps)}; these numbers will change."] if steps else []
+
+
+def _duplicates(count: int) -> list[str]:
+    """Returns a line about repeated problems."""
+    return [f"{plural(count, 'problem')} of the source repeated another one."] if count else []
+
+
+def _first_and_last(summary: Summary) -> list[Probe]:
+    """Returns the first and the last probe, or the only one."""
+    probes = summary["probes"]
+    return probes if len(probes) == 1 else [probes[0], probes[-1]]
+
+
+def _ends(summary: Summary, probe: Probe) -> str:
+    """Returns a probe's pass@k at the smallest and the largest k."""
+    return ", ".join(f"pass@{k} {number(_estimate(probe, k))}" for k in sorted({summary["k"][0], summary["k"][-1]}))
+
+
+def _estimate(probe: Probe, k: int) -> float | None:
+    """Returns pass@k of a probe, or None where it has none at this k."""
+    found = probe["pass@k"].get(str(k))
+    return found["estimate"] if found else None
+
+
+def _step(probe: Probe) -> str:
+    return "Step 0 (base)" if probe["step"] == 0 else f"Step {probe['step']}"
+
+
+def _absent(value: float | None) -> bool:
+    return value is None or math.isnan(value)

@@ -1,0 +1,309 @@
+"""The summary of a run: every number of the report, computed from the stored draws.
+
+Owns: `summary.json` (schema `rlvr.summary/1`, described in docs/contracts.md), and the table for the terminal.
+Does not own: estimates (`probes.estimators`, `probes.intervals`), the page (`probes.report`).
+
+The summary can be deleted and made again from index, stores and log history.
+"""
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probes.estimators import Counts, PassAtK, error_bounds, pass_at_k
+from probes.index import ProbeEntry, ProbeIndex
+from probes.intervals import Comparison, compare, crossing, four_cells, problem_interval
+from probes.plan import Plan, k_grid
+from probes.store import ProbeStore, write_atomically
+from rlvr.problems import Problem
+from rlvr.verdicts import Outcome
+
+SCHEMA = "rlvr.summary/1"
+TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
+MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
+NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the run was; shown, not computed with.
+
+    Attributes:
+        name: of the run folder.
+        algorithm: for example `grpo`.
+        model: as the recipe names it.
+        facts: anything else worth showing, as text.
+    """
+
+    name: str
+    algorithm: str
+    model: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One probe with its counts and estimates."""
+
+    entry: ProbeEntry
+    store: ProbeStore
+    counts: Counts
+    curve: PassAtK
+
+
+def write_summary(
+    run_dir: Path, k_max: int, log_history: Sequence[Mapping[str, Any]], facts: RunFacts, seed: int = 0
+) -> dict[str, Any]:
+    """Writes `summary.json` from the run's index and stores, and returns it.
+
+    Args:
+        run_dir: the run's folder.
+        k_max: largest k.
+        log_history: the trainer's.
+        facts: of the run.
+        seed: of the resampling and of the choice of examples.
+
+    Raises:
+        StoreError: a store is missing, or has draws without verdicts.
+    """
+    ks = k_grid(k_max)
+    probes = [measure(ProbeIndex(run_dir), entry, ks) for entry in ProbeIndex(run_dir).entries()]
+    summary = {
+        "schema": SCHEMA,
+        "run": asdict(facts),
+        **_description(probes, ks),
+        "probes": summarize_probes(probes, ks, seed),
+        "training": training_curves(log_history),
+        "examples": choose_examples(probes, seed),
+        "notes": notes(probes, ks),
+    }
+    summary = _plain(summary)
+    write_atomically(run_dir / "summary.json", json.dumps(summary, indent=1, allow_nan=False))
+    return summary  # type: ignore[no-any-return]
+
+
+def measure(index: ProbeIndex, entry: ProbeEntry, ks: Sequence[int]) -> Measured:
+    """Returns counts and pass@k of one probe, over the problems of its store."""
+    store = ProbeStore.open_existing(index.store_path(entry))
+    counts = store.counts(entry.verifier_id)
+    return Measured(entry, store, counts, pass_at_k(counts, ks))
+
+
+def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any]:
+    """Returns problems, plan, verifier, k and sampling, which all probes of a run share."""
+    if not probes:
+        return {"problems": {}, "plan": {}, "verifier": "", "k": list(ks), "confidence": 0.95, "sampling": {}}
+    first = probes[0]
+    problems = {"content_id": first.store.problem_set_id, "num_problems": len(first.counts.problem_ids)}
+    return {
+        "problems": problems,
+        "plan": first.entry.plan,
+        "verifier": first.entry.verifier_id,
+        "k": list(ks),
+        "confidence": 0.95,
+        "sampling": asdict(first.store.arm.sampling),
+    }
+
+
+def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -> list[dict[str, Any]]:
+    """Returns one record per probe; the simultaneous band of the comparisons covers steps x k."""
+    if not probes:
+        return []
+    base, later = probes[0], probes[1:]
+    comparison = None
+    if later:
+        stack = np.stack([probe.curve.per_problem_PK for probe in later])
+        comparison = compare(base.curve.per_problem_PK, stack, ks, base.counts.cluster_P, seed=seed)
+    records = [_probe_record(base, ks, seed)]
+    for position, probe in enumerate(later):
+        record = _probe_record(probe, ks, seed)
+        record["against_base"] = _against_base(base, probe, comparison, position)
+        record["gained"], record["lost"] = changed_problems(base.counts, probe.counts)
+        records.append(record)
+    return records
+
+
+def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, Any]:
+    """Returns the numbers of one probe that need no other probe."""
+    statistics = probe.store.statistics(probe.entry.verifier_id)
+    no_answer = sum(statistics.outcomes[outcome] for outcome in NO_ANSWER)
+    return {
+        "step": probe.entry.step,
+        "arm_id": probe.store.arm.arm_id,
+        "num_draws": statistics.num_draws,
+        "seconds": probe.entry.seconds,
+        "complete": _is_complete(probe),
+        "pass@k": estimates(probe.curve, probe.counts, ks, seed),
+        "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
+        "outcomes": statistics.outcomes,
+        "truncation_rate": statistics.truncation_rate,
+        "no_answer_rate": no_answer / max(1, statistics.num_draws),
+        "mean_tokens": statistics.mean_tokens,
+        "distinct_correct": statistics.distinct_correct,
+        "against_base": None,
+        "gained": [],
+        "lost": [],
+    }
+
+
+def _is_complete(probe: Measured) -> bool:
+    """Returns whether every problem has the draws that the plan owes."""
+    plan, stored = Plan.from_json(probe.entry.plan), probe.store.draw_indices()
+    return all(not plan.owed(stored.get(problem.problem_id, set())) for problem in probe.store.problems())
+
+
+def estimates(curve: PassAtK, counts: Counts, ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
+    """Returns estimate, standard error over draws, and interval over problems, by k."""
+    lo_K, hi_K = problem_interval(curve.per_problem_PK, counts.cluster_P, seed=seed)
+    columns = zip(ks, curve.estimate_K, curve.se_draws_K, lo_K, hi_K, strict=True)
+    return {str(k): {"estimate": value, "se_draws": se, "lo": lo, "hi": hi} for k, value, se, lo, hi in columns}
+
+
+def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float]] | None:
+    """Returns pass@k with all verifier errors wrong and all correct, or None where there are no errors."""
+    if not counts.errors_P.any():
+        return None
+    lo_K, hi_K = error_bounds(counts, ks)
+    return {str(k): [lo, hi] for k, lo, hi in zip(ks, lo_K, hi_K, strict=True)}
+
+
+def _against_base(base: Measured, probe: Measured, comparison: Comparison | None, position: int) -> dict[str, Any]:
+    """Returns paired differences, crossing and solved sets of one probe against the first."""
+    assert comparison is not None
+    one = comparison.at(position)
+    columns = zip(one.ks, one.difference_K, one.lo_K, one.hi_K, one.verdict_K, strict=True)
+    return {
+        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in columns},
+        "crossing": crossing(one),
+        "cells": asdict(four_cells(base.counts, probe.counts)),
+    }
+
+
+def changed_problems(base: Counts, later: Counts) -> tuple[list[str], list[str]]:
+    """Returns problems solved (c >= 1) by the later counts only, and by the base only."""
+    was = {key for key, c in zip(base.problem_ids, base.c_P, strict=True) if c > 0}
+    now = {key for key, c in zip(later.problem_ids, later.c_P, strict=True) if c > 0}
+    return sorted(now - was), sorted(was - now)
+
+
+def training_curves(log_history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns the trainer's log by column; a step that was run again after a restart counts once, by its last value."""
+    rows = {row["step"]: row for row in log_history if "reward" in row}
+    steps = sorted(rows)
+    curves = {key: [rows[step].get(key) for step in steps] for key in TRAINING_KEYS}
+    return {"step": steps, **{key: values for key, values in curves.items() if any(v is not None for v in values)}}
+
+
+def choose_examples(probes: Sequence[Measured], seed: int) -> list[dict[str, Any]]:
+    """Returns a bounded, seeded choice of problems, lost and gained ones first, with some draws at first and last."""
+    if len(probes) < 2:
+        return []
+    gained, lost = changed_problems(probes[0].counts, probes[-1].counts)
+    change = dict.fromkeys(probes[0].counts.problem_ids, "kept") | _never(probes)
+    change |= dict.fromkeys(gained, "gained") | dict.fromkeys(lost, "lost")
+    rng = random.Random(seed)  # noqa: S311 - reproducible choice
+    order = sorted(change, key=lambda key: (("lost", "gained", "never", "kept").index(change[key]), rng.random()))
+    problems = {problem.problem_id: problem for problem in probes[0].store.problems()}
+    return [
+        _example(problems[key], change[key], (probes[0], probes[-1]), rng) for key in order[:MAX_EXAMPLES]
+    ]
+
+
+def _never(probes: Sequence[Measured]) -> dict[str, str]:
+    """Returns the problems that neither the first nor the last probe solved."""
+    first, last = probes[0].counts, probes[-1].counts
+    solved = {key for counts in (first, last) for key, c in zip(counts.problem_ids, counts.c_P, strict=True) if c > 0}
+    return {key: "never" for key in first.problem_ids if key not in solved}
+
+
+def _example(problem: Problem, change: str, probes: Sequence[Measured], rng: random.Random) -> dict[str, Any]:
+    """Returns one problem with up to `DRAWS_PER_STEP` draws a probe, correct ones first."""
+    draws = []
+    for probe in probes:
+        verdicts = probe.store.verdicts(probe.entry.verifier_id, problem.problem_id)
+        stored = sorted(probe.store.draws(problem.problem_id), key=lambda draw: draw.draw_index)
+        rng.shuffle(stored)
+        correct = [draw for draw in stored if verdicts[draw.draw_index].correct]
+        others = [draw for draw in stored if not verdicts[draw.draw_index].correct]
+        half = DRAWS_PER_STEP // 2
+        for draw in (correct[:half] + others)[:DRAWS_PER_STEP]:
+            verdict = verdicts[draw.draw_index]
+            draws.append(
+                {
+                    "step": probe.entry.step,
+                    "draw_index": draw.draw_index,
+                    "outcome": verdict.outcome.value,
+                    "reason": verdict.reason,
+                    "text": draw.completion[:MAX_EXAMPLE_CHARS],
+                    "truncated": draw.truncated,
+                }
+            )
+    question = problem.question[:MAX_EXAMPLE_CHARS]
+    return {
+        "problem_id": problem.problem_id,
+        "question": question,
+        "answer": problem.answer[:MAX_EXAMPLE_CHARS],
+        "change": change,
+        "draws": draws,
+    }
+
+
+def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
+    """Returns what cannot be said, and what could mislead, in sentences."""
+    found = []
+    if any(draw.engine == "scripted" for probe in probes[:1] for draw in probe.store.draws()):
+        found.append("The draws come from the scripted engine: they show the software, not a model.")
+    if probes and len(probes[0].counts.problem_ids) < 30:
+        found.append(f"Only {len(probes[0].counts.problem_ids)} problems: intervals over problems are rough.")
+    if any(np.isnan(probe.curve.se_draws_K).any() for probe in probes):
+        found.append("The standard error over draws is not identified where 2k exceeds the number of draws.")
+    if any(probe.counts.errors_P.any() for probe in probes):
+        found.append("Some draws could not be judged; pass@k is shown with both bounds.")
+    if len(probes) > 1 and probes[0].store.path == probes[-1].store.path:
+        found.append("The last probe has the weights of the first: nothing was trained.")
+    found.extend(_truncation_notes(probes))
+    if probes:
+        found.append(f"One run with one seed: the intervals do not cover other seeds. Largest k is {ks[-1]}.")
+    return found
+
+
+def _truncation_notes(probes: Sequence[Measured]) -> list[str]:
+    """Returns a sentence where the share of cut completions moved by more than 5 points between first and last."""
+    if len(probes) < 2:
+        return []
+    first, last = (probe.store.statistics(probe.entry.verifier_id).truncation_rate for probe in (probes[0], probes[-1]))
+    if abs(first - last) <= 0.05:
+        return []
+    return [
+        f"Truncated completions went from {first:.1%} to {last:.1%}: part of the change in pass@k can come from models "
+        "that stop sooner, not from models that solve more."
+    ]
+
+
+def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what the trainer logs of the last probe: `probe/pass@k` and rates."""
+    if not summary["probes"]:
+        return {}
+    last = summary["probes"][-1]
+    curves = {f"probe/pass@{k}": value["estimate"] for k, value in last["pass@k"].items()}
+    names = ("truncation_rate", "no_answer_rate", "mean_tokens", "distinct_correct")
+    return {**curves, **{f"probe/{name}": last[name] for name in names}}
+
+
+def _plain(value: Any) -> Any:
+    """Returns JSON values: NumPy scalars become numbers, and what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

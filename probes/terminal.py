@@ -1,0 +1,53 @@
+"""What a run's end looks like in a terminal.
+
+Owns: the table of steps with pass@k and verdicts.
+Does not own: the numbers (`probes.summary`).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = (1, 16, 256)
+COLOURS = {"gain": "green", "loss": "red", "cannot tell": "dim"}
+
+
+def print_table(summary: Mapping[str, Any]) -> None:
+    """Prints step, pass@1, pass@16 and pass@256, each with its interval and verdict against step 0."""
+    from rich.console import Console
+    from rich.table import Table
+
+    ks = shown_ks(summary["k"])
+    percent = f"{summary['confidence']:.0%}"
+    table = Table(title=f"pass@k of {summary['run']['model']} with {percent} intervals; verdict against step 0")
+    table.add_column("step", justify="right")
+    for k in ks:
+        table.add_column(f"pass@{k}")
+        table.add_column("verdict")
+    for probe in summary["probes"]:
+        cells = [cell for k in ks for cell in (estimate_text(probe["pass@k"][str(k)]), verdict_text(probe, k))]
+        table.add_row(str(probe["step"]), *cells)
+    console = Console()
+    console.print(table)
+    for note in summary["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def shown_ks(ks: Sequence[int]) -> list[int]:
+    """Returns, for 1, 16 and 256, the nearest k that was measured, each once."""
+    nearest = [min(ks, key=lambda k: abs(k - wanted)) for wanted in COLUMNS]
+    return list(dict.fromkeys(nearest))
+
+
+def estimate_text(value: Mapping[str, Any]) -> str:
+    """Returns `0.281 [0.24, 0.33]`."""
+    if value["lo"] is None:
+        return f"{value['estimate']:.3f} [cannot tell]"
+    return f"{value['estimate']:.3f} [{value['lo']:.3f}, {value['hi']:.3f}]"
+
+
+def verdict_text(probe: Mapping[str, Any], k: int) -> str:
+    """Returns the coloured verdict against step 0; a dash at step 0 itself."""
+    if probe["against_base"] is None:
+        return "-"
+    word = probe["against_base"]["k"][str(k)]["verdict"]
+    return f"[{COLOURS[word]}]{word}[/]"

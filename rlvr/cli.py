@@ -1,0 +1,78 @@
+"""The command `rlvr`.
+
+Owns: its subcommands and what they print.
+Does not own: the work (`rlvr.composition`, `rlvr.dry_run`), how errors end a command (`rlvr.console`).
+
+Start-up is light: torch and trl are loaded when a recipe is read, not for --help.
+"""
+
+import json
+from typing import Any
+
+import click
+
+from rlvr import __version__
+from rlvr.console import ErrorGroup
+from rlvr.recipe_fields import describe_fields
+
+
+@click.group(cls=ErrorGroup)
+@click.version_option(__version__)
+def main() -> None:
+    """Train language models with verifiable rewards, and measure whether their capability boundary moves."""
+
+
+class TrainCommand(click.Command):
+    """`rlvr train`, whose help lists the fields that rlvr adds to TRL's."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the recipe fields."""
+        with formatter.section("Recipe fields of rlvr (each is also a flag)"):
+            formatter.write_dl(describe_fields())
+        formatter.write_paragraph()
+        formatter.write_text(
+            "All fields of TRL's ModelConfig and of the algorithm's config (GRPOConfig) pass through under their own names; "
+            "TRL's documentation describes them."
+        )
+
+
+@main.command(cls=TrainCommand, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.option("--config", type=str, help="Recipe: a YAML file.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and its cost; train nothing.")
+@click.option("--num-processes", type=click.IntRange(1), help="For --dry-run: how many processes will be launched.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: int | None, as_json: bool) -> None:
+    """Train from a recipe, probe while training, and write a report.
+
+    Flags after the options override the recipe, for example --learning_rate 1e-4. The same command goes on where a killed
+    run stopped.
+    """
+    from rlvr.recipe import read_recipe
+
+    recipe = read_recipe(config, ctx.args)
+    if dry_run:
+        from rlvr.dry_run import print_dry_run
+
+        print_dry_run(recipe, num_processes, as_json)
+        return
+    from rlvr.composition import run_job
+
+    summary = run_job(recipe)
+    if summary is not None:
+        show_end(summary, recipe.values["output_dir"], as_json)
+
+
+def show_end(summary: dict[str, Any], run_dir: str, as_json: bool) -> None:
+    """Prints the table of steps, or the summary's probes as JSON."""
+    if as_json:
+        click.echo(json.dumps({"report": f"{run_dir}/report.html", "probes": summary["probes"]}))
+        return
+    from probes.terminal import print_table
+
+    print_table(summary)
+    click.echo(f"report: {run_dir}/report.html")
+
+
+if __name__ == "__main__":
+    main()

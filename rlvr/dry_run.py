@@ -1,0 +1,145 @@
+"""The dry run: what a recipe resolves to and what it will cost.
+
+Owns: the arithmetic of rollouts, draws and tokens, and its output.
+Does not own: reading the recipe (`rlvr.recipe`). Nothing is trained, downloaded or written.
+"""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from rlvr.errors import RecipeError
+from rlvr.models import check_model_name
+from rlvr.problems import ProblemSet, load_problems
+from rlvr.recipe import Recipe
+from rlvr.verifiers import make_verifier
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Upper bounds; None where a number of problems is not known without a download.
+
+    Attributes:
+        steps: optimizer steps.
+        rollouts_per_step: completions per optimizer step, over all processes.
+        rollouts: completions of the training.
+        rollout_tokens: at most this many generated tokens in them.
+        probes: number of probes, the first and the last included.
+        draws: completions of all probes.
+        draw_tokens: at most this many generated tokens in them.
+    """
+
+    steps: int | None
+    rollouts_per_step: int
+    rollouts: int | None
+    rollout_tokens: int | None
+    probes: int | None
+    draws: int | None
+    draw_tokens: int | None
+
+
+def print_dry_run(recipe: Recipe, num_processes: int | None, as_json: bool) -> None:
+    """Checks a recipe as far as that is possible without its model, and prints it with its cost.
+
+    Raises:
+        InputError: as a real start would.
+    """
+    from probes.plan import Plan
+
+    run = recipe.run
+    check_model_name(recipe.values.get("model_name_or_path"))
+    Plan(run.probe_max_draws).validate_k_max(run.probe_k_max)
+    assert run.verifier is not None
+    make_verifier(run.verifier)
+    num_train = _num_problems(run.train_problems)
+    num_probe = _num_problems(run.probe_problems)
+    num_processes = num_processes or int(os.environ.get("WORLD_SIZE", "1"))
+    cost = cost_of(recipe, num_processes, num_train, num_probe)
+    _check_against_trl(recipe, num_processes)
+    shown = {key: recipe.values[key] for key in sorted(recipe.given | {"algorithm"})}
+    result = {"recipe": shown, "processes": num_processes, "train_problems": num_train, "probe_problems": num_probe}
+    if as_json:
+        click.echo(json.dumps({**result, "cost": asdict(cost)}, default=str))
+        return
+    click.echo(yaml.safe_dump(json.loads(json.dumps(shown, default=str)), sort_keys=False), nl=False)
+    click.echo(f"\nproblems: {_say(num_train)} to train on, {_say(num_probe)} to probe")
+    click.echo(f"processes: {num_processes}")
+    for name, value in asdict(cost).items():
+        click.echo(f"{name}: {_say(value)}")
+
+
+def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe: int | None) -> Cost:
+    """Returns the cost of a recipe.
+
+    Raises:
+        RecipeError: neither max_steps nor a number of training problems is known.
+    """
+    values, run = recipe.values, recipe.run
+    completions = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"] * num_processes
+    rollouts_per_step = completions // values["num_iterations"]
+    steps = _steps(values, completions, num_train)
+    num_probes = None if steps is None else _num_probes(steps, run.probe_steps, run.probe_problems)
+    draws = None if num_probe is None or num_probes is None else num_probes * num_probe * run.probe_max_draws
+    rollouts = None if steps is None else steps * rollouts_per_step
+    max_length, draw_length = values["max_completion_length"], run.probe_max_new_tokens or values["max_completion_length"]
+    rollout_tokens = None if rollouts is None else rollouts * max_length
+    draw_tokens = None if draws is None else draws * draw_length
+    return Cost(steps, rollouts_per_step, rollouts, rollout_tokens, num_probes, draws, draw_tokens)
+
+
+def _steps(values: Any, completions: int, num_train: int | None) -> int | None:
+    """Returns the number of optimizer steps: max_steps, or epochs over the problems, G completions each."""
+    if values["max_steps"] and values["max_steps"] > 0:
+        return int(values["max_steps"])
+    if num_train is None:
+        return None
+    return math.ceil(values["num_train_epochs"] * num_train * values["num_generations"] / completions)
+
+
+def _num_probes(steps: int, every: int, probe_problems: str | None) -> int:
+    """Returns how many probes a run makes: at 0, at every `every` steps, at the end."""
+    if probe_problems is None:
+        return 0
+    inner = steps // every if every else 0
+    return 1 + inner + (1 if every == 0 or steps % every else 0)
+
+
+def _num_problems(spec: str | None) -> int | None:
+    """Returns the number of problems of a file or generator; None for a Hub data set, which is not downloaded."""
+    if spec is None:
+        return 0
+    location = spec.split("?")[0]
+    if not (location.startswith("countdown:") or location.endswith((".jsonl", ".json")) or Path(location).exists()):
+        return None
+    problems: ProblemSet = load_problems(spec)
+    return len(problems)
+
+
+def _check_against_trl(recipe: Recipe, num_processes: int) -> None:
+    """Lets TRL check the values; devices that this machine lacks are no error in a dry run."""
+    values = recipe.values
+    size = values["per_device_train_batch_size"] * num_processes
+    generation = values.get("generation_batch_size") or size * (
+        values.get("steps_per_generation") or values["gradient_accumulation_steps"]
+    )
+    if generation % values["num_generations"]:
+        raise RecipeError(
+            f"generation batch of {generation} completions (per_device_train_batch_size x processes x "
+            f"steps per generation) is not a multiple of num_generations = {values['num_generations']}."
+        )
+    recipe.training(use_cpu=True, deepspeed=None, output_dir=os.devnull, report_to="none", **_one_process(values, size))
+
+
+def _one_process(values: Any, size: int) -> dict[str, Any]:
+    """Returns overrides that give one process the batch of all, so that TRL's checks see the whole batch."""
+    return {"per_device_train_batch_size": size, "num_generations": values["num_generations"]}
+
+
+def _say(value: int | None) -> str:
+    return "not known before a download" if value is None else f"{value:,}"

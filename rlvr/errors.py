@@ -1,0 +1,49 @@
+"""The exceptions that a user can meet.
+
+    RlvrError             exit code 1: something went wrong that the input cannot explain
+    └── InputError        exit code 2: what was seen, what was expected, what to do
+        ├── RecipeError   a key or value of a recipe or flag
+        ├── ProblemError  a problem file, a row of it, or a problem set
+        ├── ModelError    a model or tokenizer that cannot be used
+        ├── RunError      a run folder that belongs to another recipe
+        └── StoreError    a store of draws that cannot be used as asked
+            └── StoreFullError   the disk refused a write; nothing half-written remains
+
+Commands print the message on one line and exit with `exit_code`.
+"""
+
+
+class RlvrError(Exception):
+    """Base of all errors that rlvr and probes raise on purpose."""
+
+    exit_code = 1
+
+
+class InputError(RlvrError):
+    """The input cannot be used as it is; the message says what to do."""
+
+    exit_code = 2
+
+
+class RecipeError(InputError):
+    """A recipe or flag is wrong."""
+
+
+class ProblemError(InputError):
+    """A problem file, row or set is wrong."""
+
+
+class ModelError(InputError):
+    """A model or tokenizer cannot be loaded as asked."""
+
+
+class RunError(InputError):
+    """A run folder cannot be used by this recipe."""
+
+
+class StoreError(InputError):
+    """A store cannot be used as asked."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full; what was durable before stays."""

@@ -1,0 +1,68 @@
+"""Prompts: how a problem is shown to a model, and when the model has finished.
+
+Owns: rendering for base and chat models, tokenisation of the result, and the stop rule.
+Does not own: problems (`rlvr.problems`), generation (`probes.engines`, the trainer).
+
+Training and probing render through the same `PromptFormat`, so that both see the same tokens.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.errors import RecipeError
+from rlvr.problems import Problem
+
+CHAT_MODES = ("auto", "chat", "plain")
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """How a problem becomes a prompt.
+
+    Attributes:
+        template: text with one `{question}`.
+        system: system message of a chat prompt, or None.
+        chat: `chat` uses the tokenizer's chat template, `plain` does not, `auto` uses it where the tokenizer has one.
+    """
+
+    template: str = "{question}"
+    system: str | None = None
+    chat: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.template.count("{question}") != 1:
+            raise RecipeError(f"prompt_template: {self.template!r} must contain {{question}} exactly once.")
+        if self.chat not in CHAT_MODES:
+            raise RecipeError(f"prompt_chat: {self.chat!r} is not known; use one of {', '.join(CHAT_MODES)}.")
+
+    def is_chat(self, tokenizer: Any) -> bool:
+        """Returns whether prompts for this tokenizer are lists of messages."""
+        has_template = getattr(tokenizer, "chat_template", None) is not None
+        if self.chat == "chat" and not has_template:
+            raise RecipeError("prompt_chat: `chat` needs a tokenizer with a chat template; use `plain` or another model.")
+        return has_template if self.chat == "auto" else self.chat == "chat"
+
+    def render(self, problem: Problem, tokenizer: Any) -> str | list[dict[str, str]]:
+        """Returns the prompt in TRL's form: text, or messages for a chat model."""
+        text = self.template.replace("{question}", problem.question)
+        if not self.is_chat(tokenizer):
+            if self.system is not None:
+                raise RecipeError("prompt_system: a plain prompt has no system message; put the text in prompt_template.")
+            return text
+        system = [{"role": "system", "content": self.system}] if self.system is not None else []
+        return [*system, {"role": "user", "content": text}]
+
+    def token_ids(self, problem: Problem, tokenizer: Any) -> list[int]:
+        """Returns the prompt's tokens, the same that TRL's trainers make of `render`."""
+        prompt = self.render(problem, tokenizer)
+        if isinstance(prompt, str):
+            return list(tokenizer(text=prompt)["input_ids"])
+        return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"])
+
+
+def eos_token_ids(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:
+    """Returns the tokens that end a completion: the tokenizer's, and all that the model declares (as TRL does)."""
+    declared = getattr(generation_config, "eos_token_id", None)
+    ids: Iterable[int] = [] if declared is None else [declared] if isinstance(declared, int) else declared
+    return tuple(sorted({int(tokenizer.eos_token_id), *map(int, ids)}))

@@ -1,0 +1,44 @@
+"""The recipe fields that rlvr adds to TRL's.
+
+Owns: names, defaults and one-line descriptions.
+Does not own: reading and checking (`rlvr.recipe`). Light, because `--help` shows it.
+"""
+
+from dataclasses import dataclass, field, fields
+
+
+@dataclass
+class RunArguments:
+    """The fields that rlvr adds to TRL's."""
+
+    algorithm: str = field(default="grpo", metadata={"help": "What to train with: grpo."})
+    verifier: str | None = field(
+        default=None, metadata={"help": "countdown, math, or package.module:function(problem, completion)."}
+    )
+    train_problems: str | None = field(
+        default=None, metadata={"help": "JSONL file, Hub data set or countdown:SPLIT, options as ?key=value&..."}
+    )
+    prompt_template: str = field(default="{question}", metadata={"help": "Text with one {question}."})
+    prompt_system: str | None = field(default=None, metadata={"help": "System message of a chat prompt."})
+    prompt_chat: str = field(default="auto", metadata={"help": "Use the chat template: auto, chat or plain."})
+    probe_problems: str | None = field(
+        default=None, metadata={"help": "Held-out problems, as train_problems; without it nothing is probed."}
+    )
+    probe_steps: int = field(default=0, metadata={"help": "Probe every so many steps; 0: at start and end only."})
+    probe_k_max: int = field(default=256, metadata={"help": "Largest k of pass@k."})
+    probe_max_draws: int = field(default=512, metadata={"help": "Draws per problem; at least 2 * probe_k_max."})
+    probe_temperature: float = field(default=1.0, metadata={"help": "Sampling temperature of a draw."})
+    probe_top_p: float = field(default=1.0, metadata={"help": "Nucleus filter of a draw; 1 is off."})
+    probe_top_k: int = field(default=0, metadata={"help": "Top-k filter of a draw; 0 is off."})
+    probe_max_new_tokens: int | None = field(
+        default=None, metadata={"help": "Token limit of a draw; by default max_completion_length."}
+    )
+    probe_store: str | None = field(
+        default=None, metadata={"help": "Folder of the stores, one per arm; runs may share it. Default: in output_dir."}
+    )
+    probe_seed: int = field(default=0, metadata={"help": "Seed of the resampling in intervals."})
+
+
+def describe_fields() -> list[tuple[str, str]]:
+    """Returns (flag, description with default) of every field."""
+    return [(f"--{item.name}", f"{item.metadata['help']} [{item.default}]") for item in fields(RunArguments)]

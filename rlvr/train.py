@@ -1,0 +1,119 @@
+"""Training: from a recipe to a trained model in a run folder. Read this first.
+
+Owns: the order of things, from checks to the saved model.
+Does not own: the algorithms (`rlvr.algorithms`), the folder (`rlvr.run_folder`), and whatever is attached to the
+trainer: it does not know that it is probed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlvr.models import load_model, load_tokenizer, resolve_model
+from rlvr.problems import ProblemSet, load_problems
+from rlvr.prompts import PromptFormat, eos_token_ids
+from rlvr.recipe import Recipe
+from rlvr.rewards import make_reward_function
+from rlvr.run_folder import MarkComplete, RunFolder
+from rlvr.verifiers import Verifier, make_verifier
+
+Attach = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads, loaded and checked before anything is written."""
+
+    problems: ProblemSet
+    verifier: Verifier
+    prompt_format: PromptFormat
+
+
+def load_inputs(recipe: Recipe) -> Inputs:
+    """Returns the training problems and their verifier.
+
+    Raises:
+        InputError: a file, row, gold answer or name is wrong.
+    """
+    run = recipe.run
+    assert run.verifier is not None
+    assert run.train_problems is not None
+    prompt_format = PromptFormat(template=run.prompt_template, system=run.prompt_system, chat=run.prompt_chat)
+    verifier = make_verifier(run.verifier)
+    problems = load_problems(run.train_problems)
+    verifier.check_problems(list(problems))
+    return Inputs(problems, verifier, prompt_format)
+
+
+def train(
+    recipe: Recipe, args: Any, inputs: Inputs, contents: Mapping[str, Any], attach: Sequence[Attach] = ()
+) -> RunFolder:
+    """Trains, or goes on where a killed run stopped; returns the run's folder.
+
+    Args:
+        recipe: checked.
+        args: TRL's training config of the recipe.
+        inputs: from `load_inputs`.
+        contents: content ids for the manifest, by what they identify.
+        attach: functions that are given the trainer before it starts, for callbacks that need it.
+
+    Raises:
+        RunError: the folder belongs to another recipe.
+    """
+    folder = RunFolder(Path(args.output_dir))
+    folder.check(recipe, contents)
+    if folder.finished:
+        return folder
+    trainer = make_trainer(recipe, args, inputs)
+    if trainer.accelerator.is_main_process:
+        folder.open(recipe, contents)
+    trainer.accelerator.wait_for_everyone()
+    for each in attach:
+        each(trainer)
+    checkpoint = folder.last_checkpoint()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.save_model(args.output_dir)
+    trainer.save_state()
+    if trainer.accelerator.is_main_process:
+        folder.mark_finished()
+    inputs.verifier.close()
+    return folder
+
+
+def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
+    """Returns the algorithm's trainer with model, data and reward."""
+    from trl import get_peft_config, get_quantization_config
+
+    config = recipe.model
+    source = resolve_model(config.model_name_or_path)
+    tokenizer = load_tokenizer(source, config.model_revision, args.trust_remote_code)
+    model = load_model(
+        source,
+        config.model_revision,
+        args.trust_remote_code,
+        dtype=config.dtype,
+        attn_implementation=config.attn_implementation,
+        quantization_config=get_quantization_config(config),
+    )
+    stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
+    return recipe.algorithm.trainer_class(
+        model=model,
+        reward_funcs=make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop),
+        args=args,
+        train_dataset=make_dataset(inputs, tokenizer),
+        processing_class=tokenizer,
+        peft_config=get_peft_config(config),
+        callbacks=[MarkComplete()],
+    )
+
+
+def make_dataset(inputs: Inputs, tokenizer: Any) -> Any:
+    """Returns TRL's data set: columns `prompt` (text or messages) and `problem_id`."""
+    from datasets import Dataset
+
+    rows = [
+        {"prompt": inputs.prompt_format.render(problem, tokenizer), "problem_id": problem.problem_id}
+        for problem in inputs.problems
+    ]
+    return Dataset.from_list(rows)
