@@ -92,7 +92,9 @@ def hash_tokenizer(tokenizer: Any) -> str:
         # Set by calls, not by the checkpoint.
         vocabulary.pop("padding", None)
         vocabulary.pop("truncation", None)
-    return content_hash({"vocabulary": vocabulary, "special": {k: str(v) for k, v in tokenizer.special_tokens_map.items()}})
+    return content_hash(
+        {"vocabulary": vocabulary, "special": {k: str(v) for k, v in tokenizer.special_tokens_map.items()}}
+    )
 
 
 def hash_weights(model: Any) -> str:
@@ -105,7 +107,7 @@ def hash_weights(model: Any) -> str:
         array = tensor.detach().contiguous().cpu()
         digest.update(f"{name}|{array.dtype}|{tuple(array.shape)}|".encode())
         if array.numel():
-            digest.update(memoryview(array.view(-1).view(_byte_dtype()).numpy()))
+            digest.update(array.view(-1).view(_byte_dtype()).numpy().data)
     return digest.hexdigest()
 
 
@@ -127,7 +129,7 @@ def _effective_weights(model: Any) -> Iterator[tuple[str, "torch.Tensor"]]:
 
 
 def _lora_deltas(model: Any) -> dict[str, "torch.Tensor"]:
-    """Returns what the active LoRA adapters add, where that is not zero, by the base model's parameter name; empty without adapters."""
+    """Returns what the active LoRA adapters add, where that is not zero, by the base model's parameter name."""
     if not hasattr(model, "peft_config"):
         return {}
     import torch

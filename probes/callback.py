@@ -10,6 +10,7 @@ It works in any trainer that derives from `transformers.Trainer`, GRPOTrainer of
     trainer.train()
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,9 +27,12 @@ from probes.index import ProbeEntry, ProbeIndex
 from probes.plan import Plan
 from probes.probe import run_probe, shard, tokenize_prompts
 from probes.store import ProbeStore
+from rlvr.errors import RlvrError
 from rlvr.problems import ProblemSet
 from rlvr.prompts import PromptFormat
 from rlvr.verifiers import Verifier
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         with keep_random_states(), live_model(self.trainer) as model:
             arm = arm_of(model, self.trainer.processing_class, settings.prompt_format, settings.sampling)
             path = self.store_root / f"{arm.arm_id}-{settings.problems.content_id}"
-            entry = ProbeEntry(state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0)
+            entry = ProbeEntry(
+                state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0
+            )
             if accelerator.is_main_process:
                 ProbeStore.create(path, arm, settings.problems)
             accelerator.wait_for_everyone()
@@ -142,9 +148,18 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         if index.holds(entry):
             return
         index.add(entry)
-        metrics = self.after_probe(state.log_history) if self.after_probe is not None else {}
         # Trainer.log itself: a subclass's log would flush half-gathered training metrics here.
-        Trainer.log(self.trainer, {**metrics, "probe/seconds": entry.seconds})
+        Trainer.log(self.trainer, {**self._metrics(state), "probe/seconds": entry.seconds})
+
+    def _metrics(self, state: TrainerState) -> dict[str, float]:
+        """Returns what `after_probe` makes of the probe; a failure there does not end the training."""
+        if self.after_probe is None:
+            return {}
+        try:
+            return self.after_probe(state.log_history)
+        except RlvrError as error:
+            logger.warning("The probe at step %d is stored, but not summarised: %s", state.global_step, error)
+            return {}
 
     def _draw(self, model: Any, store: ProbeStore, step: int) -> None:
         """Makes this process's share of the draws, with a progress bar on the main process."""

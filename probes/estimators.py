@@ -1,18 +1,18 @@
-# ruff: noqa: N802, N803, N806 - shape suffixes are part of the names: _P problem, _T draw, _K attempts.
+# ruff: noqa: N802, N815 - shape suffixes are part of the names: _P problem, _T draw, _K attempts.
 """Pass@k and its draw-sampling error: pure functions of counts, for a fixed number of draws per problem.
 
     Counts         n draws judged and c draws correct, per problem
     fail_at_k      unbiased estimate of q^k, the chance that k draws all fail
     draw_variance  unbiased estimate of the variance of that estimate
     pass_at_k      the mean of 1 - q^k over problems, with its standard error from the draws -> PassAtK
-    error_bounds   pass@k if every unjudged draw were wrong, and if every one were correct -> ErrorBounds
+    error_bounds   pass@k if every unjudged draw were wrong, and if every one were correct
     detectable_p   the largest success probability that is compatible with no success in n draws
 
 Owns: `Counts` and every estimate that holds the set of problems fixed.
 Does not own: what the choice of problems adds (`probes.intervals`); reading counts (`probes.tables`, `probes.store`).
 
-Estimates are never "any of the first k draws" (needlessly noisy) and never draws with replacement (biased: one success in
-n = k = 4 would give 0.68 where the estimate is 1).
+No estimate is "any of the first k draws" (needlessly noisy) or draws with replacement (biased: one success in n = k = 4
+would give 0.68 where the estimate is 1).
 """
 
 from collections import Counter
@@ -96,18 +96,24 @@ class Counts:
     def _read_only(self, name: str) -> IntArray:
         given = np.asarray(getattr(self, name))
         if given.shape != (self.num_problems,):
-            raise ProblemError(f"counts: {name} has shape {given.shape}; expected ({self.num_problems},), as problem_ids.")
+            raise ProblemError(
+                f"counts: {name} has shape {given.shape}; expected ({self.num_problems},), as problem_ids."
+            )
         fractional = np.flatnonzero(given != np.floor(given))
         if fractional.size:
             row = int(fractional[0])
-            raise ProblemError(f"problem {self.problem_ids[row]!r}: {name} holds {given[row]}; expected a whole number.")
+            raise ProblemError(
+                f"problem {self.problem_ids[row]!r}: {name} holds {given[row]}; expected a whole number."
+            )
         array = given.astype(np.int64)
         array.setflags(write=False)
         return array
 
     def _check(self) -> None:
         if len(self.cluster_P) != self.num_problems:
-            raise ProblemError(f"counts: {len(self.cluster_P)} clusters for {self.num_problems} problems; expected equal.")
+            raise ProblemError(
+                f"counts: {len(self.cluster_P)} clusters for {self.num_problems} problems; expected equal."
+            )
         repeated = [problem_id for problem_id, times in Counter(self.problem_ids).items() if times > 1]
         if repeated:
             raise ProblemError(f"problem {repeated[0]!r} occurs more than once; expected one row per problem.")
@@ -145,33 +151,13 @@ class PassAtK:
     per_problem_PK: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class ErrorBounds:
-    """Pass@k at the two extremes of what the verifier failed to judge.
-
-    Shapes:
-        all_wrong_K, all_correct_K: (K,) float.
-
-    Attributes:
-        ks: numbers of attempts.
-        all_wrong_K: pass@k if every draw with verdict `error` were wrong.
-        all_correct_K: pass@k if every one were correct.
-        num_errors: draws with verdict `error`, over all problems.
-    """
-
-    ks: tuple[int, ...]
-    all_wrong_K: FloatArray
-    all_correct_K: FloatArray
-    num_errors: int
-
-
 def fail_at_k(
     n_P: npt.ArrayLike, c_P: npt.ArrayLike, k: int | Sequence[int], problem_ids: Sequence[str] = ()
 ) -> FloatArray:
     """Returns C(n - c, k) / C(n, k), the unbiased estimate of q^k: the chance that k draws all fail.
 
-    Exact up to rounding: relative error below 1e-12 for n up to 65,536. c = 0 gives 1; k > n - c gives 0. Time and memory
-    grow with P times the largest k; memory is bounded by blocks of problems.
+    Exact up to rounding: relative error below 1e-12 for n up to 65,536. c = 0 gives 1; k > n - c gives 0. The time
+    grows with P times the largest k; the memory is bounded by blocks of problems.
 
     Shapes:
         n_P, c_P: (P,) int, with 0 <= c <= n. Returns (P,) float for one k, (P, K) for a sequence.
@@ -201,8 +187,8 @@ def fail_at_k(
 def draw_variance(n_P: npt.ArrayLike, c_P: npt.ArrayLike, ks: Sequence[int]) -> FloatArray:
     """Returns (q^k estimate)^2 - (q^2k estimate), the unbiased estimate of the variance of one problem's pass@k.
 
-    The first term estimates E[estimate^2], the second the square of E[estimate]. Being unbiased it can be negative for a
-    single problem. It is NaN where n < 2k: no unbiased estimate exists there (see `PassAtK`).
+    The first term estimates E[estimate^2], the second the square of E[estimate]. With a fixed number of draws it is
+    never negative, up to rounding. It is NaN where n < 2k: no unbiased estimate exists there (see `PassAtK`).
 
     Shapes:
         n_P, c_P: (P,) int, with 0 <= c <= n. Returns (P, K) float.
@@ -222,9 +208,9 @@ def draw_variance(n_P: npt.ArrayLike, c_P: npt.ArrayLike, ks: Sequence[int]) -> 
 def pass_at_k(counts: Counts, ks: Sequence[int]) -> PassAtK:
     """Returns pass@k of the counts, with the standard error that the draws cause.
 
-    The variance of the mean over problems is the sum of `draw_variance` divided by P^2. It is unbiased, so a total can be
-    negative; it is set to 0 there, and only there, at the final square root. A problem with c = 0 or c = n adds 0 to it:
-    a standard error of 0 means that the draws seen vary nothing, not that the value is certain.
+    The variance of the mean over problems is the sum of `draw_variance` divided by P^2. It stays signed until the final
+    square root, where a negative total (here only from rounding) counts as 0. A problem with c = 0 or c = n adds 0: a
+    standard error of 0 means that the draws seen do not vary, not that the value is certain.
 
     Raises:
         InputError: k < 1, or k > n for some problem; the message names the problem.
@@ -244,10 +230,13 @@ def pass_at_k(counts: Counts, ks: Sequence[int]) -> PassAtK:
     )
 
 
-def error_bounds(counts: Counts, ks: Sequence[int]) -> ErrorBounds:
+def error_bounds(counts: Counts, ks: Sequence[int]) -> tuple[FloatArray, FloatArray]:
     """Returns pass@k with every draw of verdict `error` counted as wrong, and with every one counted as correct.
 
     Both count n + errors draws; without errors both equal `pass_at_k`.
+
+    Shapes:
+        Returns two arrays (K,): all wrong, all correct.
 
     Raises:
         InputError: k < 1, or k > n + errors for some problem; the message names the problem.
@@ -255,12 +244,7 @@ def error_bounds(counts: Counts, ks: Sequence[int]) -> ErrorBounds:
     drawn_P = counts.n_P + counts.errors_P
     wrong_PK = fail_at_k(drawn_P, counts.c_P, tuple(ks), counts.problem_ids)
     correct_PK = fail_at_k(drawn_P, counts.c_P + counts.errors_P, tuple(ks), counts.problem_ids)
-    return ErrorBounds(
-        ks=tuple(ks),
-        all_wrong_K=1.0 - wrong_PK.mean(axis=0),
-        all_correct_K=1.0 - correct_PK.mean(axis=0),
-        num_errors=int(counts.errors_P.sum()),
-    )
+    return 1.0 - wrong_PK.mean(axis=0), 1.0 - correct_PK.mean(axis=0)
 
 
 def detectable_p(n: int, confidence: float = 0.95) -> float:
@@ -310,8 +294,9 @@ def _check_attempts(n_P: IntArray, ks: IntArray, problem_ids: Sequence[str]) -> 
 
 
 def _require_same_problems(expected: Sequence[str], seen: Sequence[str]) -> None:
-    missing = [problem_id for problem_id in expected if problem_id not in set(seen)]
-    added = [problem_id for problem_id in seen if problem_id not in set(expected)]
+    known, given = set(expected), set(seen)
+    missing = [problem_id for problem_id in expected if problem_id not in given]
+    added = [problem_id for problem_id in seen if problem_id not in known]
     if missing or added:
         parts = [_listed("only in the first", missing), _listed("only in the second", added)]
         found = "; ".join(part for part in parts if part)

@@ -53,7 +53,7 @@ class Plan:
         """Returns the draw indices that one problem still owes, in ascending order.
 
         Args:
-            stored: draw indices that the store holds for the problem. Those of a longer plan are ignored, never dropped.
+            stored: draw indices that the store holds for the problem; those of a longer plan are ignored.
         """
         held = set(stored)
         return [index for index in range(self.num_draws) if index not in held]

@@ -94,6 +94,8 @@ class ProbeStore:
             raise StoreError(f"{path}: format {description.get('format')!r} is not {FORMAT!r}; use another folder.")
         self.arm = Arm.from_json(description["arm"])
         self.problem_set_id: str = description["problem_set_id"]
+        self.problem_set_name: str = description["problem_set_name"]
+        self.num_duplicates: int = description["num_duplicates"]
 
     @classmethod
     def create(cls, path: Path, arm: Arm, problems: ProblemSet, writer: int = 0) -> "ProbeStore":
@@ -107,8 +109,7 @@ class ProbeStore:
             with _disk_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / "problems.jsonl", "".join(_problem_line(problem) for problem in problems))
-                description = {"format": FORMAT, "arm": arm.to_json(), "problem_set_id": problems.content_id}
-                write_atomically(path / "probe.json", json.dumps(description, indent=1))
+                write_atomically(path / "probe.json", json.dumps(_describe(arm, problems), indent=1))
         store = cls(path, writer)
         store.require(arm, problems)
         return store
@@ -151,15 +152,17 @@ class ProbeStore:
         """
         if too_long := next((d for d in draws if len(d.completion) > MAX_COMPLETION_CHARS), None):
             raise StoreError(
-                f"{self.path}: a completion has {len(too_long.completion)} characters, at most {MAX_COMPLETION_CHARS} are "
-                "stored; lower probe_max_new_tokens."
+                f"{self.path}: a completion has {len(too_long.completion)} characters, at most "
+                f"{MAX_COMPLETION_CHARS} are stored; lower probe_max_new_tokens."
             )
-        rows = [(d.problem_id, d.draw_index, _storable(d.completion), d.num_tokens, d.truncated, d.engine) for d in draws]
+        rows = [
+            (d.problem_id, d.draw_index, _storable(d.completion), d.num_tokens, d.truncated, d.engine) for d in draws
+        ]
         with self._writing("draws", DRAWS_TABLE) as connection:
             connection.executemany("INSERT INTO draws VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def add_verdicts(self, verifier_id: str, verdicts: Iterable[tuple[str, int, Verdict]]) -> None:
-        """Stores (problem_id, draw_index, verdict) rows; a later verdict of the same verifier replaces an earlier one."""
+        """Stores (problem_id, draw_index, verdict) rows; a verifier's later verdict replaces its earlier one."""
         rows = [(verifier_id, p, i, v.outcome.value, _or_none(v.answer), _storable(v.reason)) for p, i, v in verdicts]
         with self._writing("verdicts", VERDICTS_TABLE) as connection:
             connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -175,8 +178,9 @@ class ProbeStore:
         """Yields stored draws of one problem or of all, in no particular order."""
         where, values = ("", ()) if problem_id is None else (" WHERE problem_id = ?", (problem_id,))
         columns = "problem_id, draw_index, completion, num_tokens, truncated, engine"
-        for *start, truncated, engine in self._rows("draws", f"SELECT {columns} FROM draws{where}", values):  # noqa: S608
-            yield Draw(*start, bool(truncated), engine)
+        query = f"SELECT {columns} FROM draws{where}"  # noqa: S608 - two fixed texts
+        for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
+            yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
@@ -304,7 +308,9 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
-        raise StoreError(f"{path}: a draw was to be stored twice ({error}); is another process writing here?") from error
+        raise StoreError(
+            f"{path}: a draw was to be stored twice ({error}); is another process writing here?"
+        ) from error
     except sqlite3.OperationalError as error:
         if "full" in str(error) or "disk I/O" in str(error):
             raise StoreFullError(_full(path)) from error
@@ -326,7 +332,9 @@ def _full(path: Path) -> str:
     return f"{path}: the disk is full; earlier draws are safe. Free space and start the same command again."
 
 
-def _make_counts(problems: list[Problem], n: Mapping[str, int], c: Mapping[str, int], errors: Mapping[str, int]) -> Counts:
+def _make_counts(
+    problems: list[Problem], n: Mapping[str, int], c: Mapping[str, int], errors: Mapping[str, int]
+) -> Counts:
     """Returns the counts of these problems."""
     import numpy as np
 
@@ -336,9 +344,25 @@ def _make_counts(problems: list[Problem], n: Mapping[str, int], c: Mapping[str, 
     return Counts(problem_ids=ids, n_P=columns[0], c_P=columns[1], errors_P=columns[2], cluster_P=clusters)
 
 
+def _describe(arm: Arm, problems: ProblemSet) -> dict[str, Any]:
+    """Returns the content of probe.json; the name is for people and the first writer's."""
+    return {
+        "format": FORMAT,
+        "arm": arm.to_json(),
+        "problem_set_id": problems.content_id,
+        "problem_set_name": problems.name,
+        "num_duplicates": problems.num_duplicates,
+    }
+
+
 def _problem_line(problem: Problem) -> str:
     """Returns one line of problems.jsonl."""
-    row = {"question": problem.question, "answer": problem.answer, "meta": dict(problem.meta), "cluster": problem.cluster}
+    row = {
+        "question": problem.question,
+        "answer": problem.answer,
+        "meta": dict(problem.meta),
+        "cluster": problem.cluster,
+    }
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from probes.estimators import Counts, PassAtK, error_bounds, pass_at_k
+from probes.estimators import Counts, error_bounds, pass_at_k
 from probes.index import ProbeEntry, ProbeIndex
-from probes.intervals import Comparison, compare, crossing, four_cells, problem_interval
+from probes.intervals import StepComparison, compare_counts, crossing, four_cells, problem_interval
 from probes.plan import Plan, k_grid
+from probes.report.schema import SCHEMA
 from probes.store import ProbeStore, write_atomically
 from rlvr.problems import Problem
 from rlvr.verdicts import Outcome
 
-SCHEMA = "rlvr.summary/1"
 TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
 MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
 NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
@@ -49,12 +49,11 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Measured:
-    """One probe with its counts and estimates."""
+    """One probe with its counts."""
 
     entry: ProbeEntry
     store: ProbeStore
     counts: Counts
-    curve: PassAtK
 
 
 def write_summary(
@@ -72,8 +71,9 @@ def write_summary(
     Raises:
         StoreError: a store is missing, or has draws without verdicts.
     """
-    ks = k_grid(k_max)
-    probes = [measure(ProbeIndex(run_dir), entry, ks) for entry in ProbeIndex(run_dir).entries()]
+    index = ProbeIndex(run_dir)
+    probes = [measure(index, entry) for entry in index.entries()]
+    ks = [k for k in k_grid(k_max) if all(k <= probe.counts.num_draws for probe in probes)]
     summary = {
         "schema": SCHEMA,
         "run": asdict(facts),
@@ -88,11 +88,10 @@ def write_summary(
     return summary  # type: ignore[no-any-return]
 
 
-def measure(index: ProbeIndex, entry: ProbeEntry, ks: Sequence[int]) -> Measured:
-    """Returns counts and pass@k of one probe, over the problems of its store."""
+def measure(index: ProbeIndex, entry: ProbeEntry) -> Measured:
+    """Returns the counts of one probe, over the problems of its store."""
     store = ProbeStore.open_existing(index.store_path(entry))
-    counts = store.counts(entry.verifier_id)
-    return Measured(entry, store, counts, pass_at_k(counts, ks))
+    return Measured(entry, store, store.counts(entry.verifier_id))
 
 
 def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any]:
@@ -100,7 +99,12 @@ def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any
     if not probes:
         return {"problems": {}, "plan": {}, "verifier": "", "k": list(ks), "confidence": 0.95, "sampling": {}}
     first = probes[0]
-    problems = {"content_id": first.store.problem_set_id, "num_problems": len(first.counts.problem_ids)}
+    problems = {
+        "name": first.store.problem_set_name,
+        "content_id": first.store.problem_set_id,
+        "num_problems": len(first.counts.problem_ids),
+        "num_duplicates": first.store.num_duplicates,
+    }
     return {
         "problems": problems,
         "plan": first.entry.plan,
@@ -116,16 +120,12 @@ def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -
     if not probes:
         return []
     base, later = probes[0], probes[1:]
-    comparison = None
+    records = [_probe_record(probe, ks, seed) for probe in probes]
     if later:
-        stack = np.stack([probe.curve.per_problem_PK for probe in later])
-        comparison = compare(base.curve.per_problem_PK, stack, ks, base.counts.cluster_P, seed=seed)
-    records = [_probe_record(base, ks, seed)]
-    for position, probe in enumerate(later):
-        record = _probe_record(probe, ks, seed)
-        record["against_base"] = _against_base(base, probe, comparison, position)
-        record["gained"], record["lost"] = changed_problems(base.counts, probe.counts)
-        records.append(record)
+        comparison = compare_counts(base.counts, [probe.counts for probe in later], ks, seed=seed)
+        for position, (record, probe) in enumerate(zip(records[1:], later, strict=True)):
+            record["against_base"] = _against_base(base, probe, comparison.at(position))
+            record["gained"], record["lost"] = changed_problems(base.counts, probe.counts)
     return records
 
 
@@ -139,7 +139,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "num_draws": statistics.num_draws,
         "seconds": probe.entry.seconds,
         "complete": _is_complete(probe),
-        "pass@k": estimates(probe.curve, probe.counts, ks, seed),
+        "pass@k": estimates(probe.counts, ks, seed),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
         "outcomes": statistics.outcomes,
         "truncation_rate": statistics.truncation_rate,
@@ -158,8 +158,9 @@ def _is_complete(probe: Measured) -> bool:
     return all(not plan.owed(stored.get(problem.problem_id, set())) for problem in probe.store.problems())
 
 
-def estimates(curve: PassAtK, counts: Counts, ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
+def estimates(counts: Counts, ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
     """Returns estimate, standard error over draws, and interval over problems, by k."""
+    curve = pass_at_k(counts, ks)
     lo_K, hi_K = problem_interval(curve.per_problem_PK, counts.cluster_P, seed=seed)
     columns = zip(ks, curve.estimate_K, curve.se_draws_K, lo_K, hi_K, strict=True)
     return {str(k): {"estimate": value, "se_draws": se, "lo": lo, "hi": hi} for k, value, se, lo, hi in columns}
@@ -169,18 +170,17 @@ def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float
     """Returns pass@k with all verifier errors wrong and all correct, or None where there are no errors."""
     if not counts.errors_P.any():
         return None
-    lo_K, hi_K = error_bounds(counts, ks)
-    return {str(k): [lo, hi] for k, lo, hi in zip(ks, lo_K, hi_K, strict=True)}
+    all_wrong_K, all_correct_K = error_bounds(counts, ks)
+    return {str(k): [lo, hi] for k, lo, hi in zip(ks, all_wrong_K, all_correct_K, strict=True)}
 
 
-def _against_base(base: Measured, probe: Measured, comparison: Comparison | None, position: int) -> dict[str, Any]:
+def _against_base(base: Measured, probe: Measured, comparison: StepComparison) -> dict[str, Any]:
     """Returns paired differences, crossing and solved sets of one probe against the first."""
-    assert comparison is not None
-    one = comparison.at(position)
-    columns = zip(one.ks, one.difference_K, one.lo_K, one.hi_K, one.verdict_K, strict=True)
+    columns = (comparison.difference_K, comparison.lo_K, comparison.hi_K, comparison.verdict_K)
+    rows = zip(comparison.ks, *columns, strict=True)
     return {
-        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in columns},
-        "crossing": crossing(one),
+        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in rows},
+        "crossing": crossing(comparison),
         "cells": asdict(four_cells(base.counts, probe.counts)),
     }
 
@@ -210,9 +210,7 @@ def choose_examples(probes: Sequence[Measured], seed: int) -> list[dict[str, Any
     rng = random.Random(seed)  # noqa: S311 - reproducible choice
     order = sorted(change, key=lambda key: (("lost", "gained", "never", "kept").index(change[key]), rng.random()))
     problems = {problem.problem_id: problem for problem in probes[0].store.problems()}
-    return [
-        _example(problems[key], change[key], (probes[0], probes[-1]), rng) for key in order[:MAX_EXAMPLES]
-    ]
+    return [_example(problems[key], change[key], (probes[0], probes[-1]), rng) for key in order[:MAX_EXAMPLES]]
 
 
 def _never(probes: Sequence[Measured]) -> dict[str, str]:
@@ -261,8 +259,8 @@ def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
         found.append("The draws come from the scripted engine: they show the software, not a model.")
     if probes and len(probes[0].counts.problem_ids) < 30:
         found.append(f"Only {len(probes[0].counts.problem_ids)} problems: intervals over problems are rough.")
-    if any(np.isnan(probe.curve.se_draws_K).any() for probe in probes):
-        found.append("The standard error over draws is not identified where 2k exceeds the number of draws.")
+    if any(2 * max(ks) > probe.counts.num_draws for probe in probes):
+        found.append("The standard error over draws is not identified where 2k exceeds the number of judged draws.")
     if any(probe.counts.errors_P.any() for probe in probes):
         found.append("Some draws could not be judged; pass@k is shown with both bounds.")
     if len(probes) > 1 and probes[0].store.path == probes[-1].store.path:

@@ -30,19 +30,21 @@ class _Row:
 def read_counts(path: Path) -> Counts:
     """Returns the counts of a CSV file, in the order of its rows.
 
-    The header names the columns `problem_id`, `n` (draws judged) and `c` (draws correct), in any order. Two more are read
-    where present: `errors` (draws that the verifier could not judge; empty is 0) and `cluster` (empty is none). All other
-    columns are ignored. Empty lines are skipped.
+    The header names the columns `problem_id`, `n` (draws judged) and `c` (draws correct), in any order. Two more are
+    read where present: `errors` (draws that the verifier could not judge; empty is 0) and `cluster` (empty is none).
+    All other columns are ignored. Empty lines are skipped.
 
     Raises:
-        ProblemError: the file cannot be read, lacks a column, holds no row, or a row is malformed, repeats a problem, or
-            breaks 0 <= c <= n and n >= 1. The message starts with `file:line`.
+        ProblemError: the file cannot be read, lacks a column, holds no row, or a row is malformed, repeats a problem,
+            or breaks 0 <= c <= n and n >= 1. The message names file and line.
     """
     rows: dict[str, _Row] = {}
     for row in _rows(path):
         if row.problem_id in rows:
             first = rows[row.problem_id].line
-            raise ProblemError(f"{path}:{row.line}: problem {row.problem_id!r} is already on line {first}; keep one row.")
+            raise ProblemError(
+                f"{path}:{row.line}: problem {row.problem_id!r} is already on line {first}; keep one row."
+            )
         rows[row.problem_id] = row
     if not rows:
         raise ProblemError(f"{path}: no problems found; expected at least one row below the header.")

@@ -31,8 +31,8 @@ class TrainCommand(click.Command):
             formatter.write_dl(describe_fields())
         formatter.write_paragraph()
         formatter.write_text(
-            "All fields of TRL's ModelConfig and of the algorithm's config (GRPOConfig) pass through under their own names; "
-            "TRL's documentation describes them."
+            "All fields of TRL's ModelConfig and of the algorithm's config (GRPOConfig) pass through under their own "
+            "names; TRL's documentation describes them."
         )
 
 
@@ -45,8 +45,8 @@ class TrainCommand(click.Command):
 def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: int | None, as_json: bool) -> None:
     """Train from a recipe, probe while training, and write a report.
 
-    Flags after the options override the recipe, for example --learning_rate 1e-4. The same command goes on where a killed
-    run stopped.
+    Flags after the options override the recipe, for example --learning_rate 1e-4. The same command goes on where a
+    killed run stopped.
     """
     from rlvr.recipe import read_recipe
 

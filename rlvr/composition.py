@@ -54,7 +54,7 @@ def run_job(recipe: Recipe) -> dict[str, Any] | None:
         settings = make_settings(recipe, inputs, probe_problems, plan)
         attach.append(ProbeCallback(settings, run_dir, after_probe).attach)
     folder = train(recipe, args, inputs, content_ids(inputs.problems, probe_problems), attach)
-    if not args.process_index == 0 or probe_problems is None:
+    if args.process_index != 0 or probe_problems is None:
         return None
     return finish(folder, recipe, facts)
 
@@ -69,7 +69,7 @@ def make_plan(recipe: Recipe) -> Plan:
 def load_probe_problems(recipe: Recipe, inputs: Inputs) -> ProblemSet | None:
     """Returns the held-out problems, checked by the verifier, or None where nothing is probed."""
     spec = recipe.run.probe_problems
-    if spec is None:
+    if not spec:
         return None
     problems = load_problems(spec)
     inputs.verifier.check_problems(list(problems))

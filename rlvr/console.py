@@ -11,58 +11,38 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from rlvr.errors import InputError, RlvrError
 
 
-class CommandError(click.ClickException):
-    """An error as the terminal sees it: `error: message` on one line of stderr.
-
-    Attributes:
-        exit_code: of the process.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(" ".join(message.split()))
-        self.exit_code = exit_code
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Prints the message to stderr, or to `file`."""
-        click.echo(f"error: {self.message}", file=file or sys.stderr)
-
-
 class ErrorGroup(click.Group):
-    """A group of commands in which every `RlvrError` and a full disk end as a `CommandError`.
+    """A group of commands in which an `RlvrError` or a full disk ends as `error: message` on one line of stderr.
 
     Other exceptions pass: they are defects, and their traceback is what is needed to mend them.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command.
-
-        Raises:
-            CommandError: the command raised an `RlvrError`, or the disk is full.
-        """
+        """Runs the command; exits with the code of an `RlvrError`, with 2 when the disk is full."""
         try:
             return super().invoke(ctx)
         except RlvrError as error:
-            raise CommandError(str(error), error.exit_code) from error
+            _exit(ctx, str(error), error.exit_code)
         except BrokenPipeError:
-            _end_quietly()
+            _exit_quietly()
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise CommandError(_disk_full(error), InputError.exit_code) from error
-            raise
+            if error.errno != errno.ENOSPC:
+                raise
+            _exit(ctx, _disk_full(error), InputError.exit_code)
 
 
 class SpreadOption(click.Option):
     """An option whose flag may be followed by several values; needs `multiple=True` and a `SpreadCommand`.
 
-    `--k 1 4 256` reads as `--k 1 --k 4 --k 256`. The first value always belongs to the flag, each further one as long as
-    it looks like a value, so that an argument may follow.
+    `--k 1 4 256` reads as `--k 1 --k 4 --k 256`. The first value always belongs to the flag, each further one as long
+    as it looks like a value, so that an argument may follow.
 
     Attributes:
         value_pattern: regular expression that a further value matches as a whole.
@@ -100,13 +80,18 @@ def _spread(args: Sequence[str], patterns: Mapping[str, re.Pattern[str]]) -> Ite
         yield arg
 
 
+def _exit(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    ctx.exit(exit_code)
+
+
 def _disk_full(error: OSError) -> str:
     place = f" while writing {error.filename}" if error.filename else ""
     return f"disk full{place}; free some space and run the same command again."
 
 
-def _end_quietly() -> NoReturn:
-    """Ends the process after the reader of stdout went away, without the message of a failing flush at exit.
+def _exit_quietly() -> NoReturn:
+    """Exits after the reader of stdout went away, without the message of a failing flush at exit.
 
     Source: the note on SIGPIPE in the documentation of Python's `signal` module.
     """

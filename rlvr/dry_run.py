@@ -87,7 +87,10 @@ def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe
     num_probes = None if steps is None else _num_probes(steps, run.probe_steps, run.probe_problems)
     draws = None if num_probe is None or num_probes is None else num_probes * num_probe * run.probe_max_draws
     rollouts = None if steps is None else steps * rollouts_per_step
-    max_length, draw_length = values["max_completion_length"], run.probe_max_new_tokens or values["max_completion_length"]
+    max_length, draw_length = (
+        values["max_completion_length"],
+        run.probe_max_new_tokens or values["max_completion_length"],
+    )
     rollout_tokens = None if rollouts is None else rollouts * max_length
     draw_tokens = None if draws is None else draws * draw_length
     return Cost(steps, rollouts_per_step, rollouts, rollout_tokens, num_probes, draws, draw_tokens)
@@ -99,12 +102,12 @@ def _steps(values: Any, completions: int, num_train: int | None) -> int | None:
         return int(values["max_steps"])
     if num_train is None:
         return None
-    return math.ceil(values["num_train_epochs"] * num_train * values["num_generations"] / completions)
+    return math.ceil(float(values["num_train_epochs"]) * num_train * int(values["num_generations"]) / completions)
 
 
 def _num_probes(steps: int, every: int, probe_problems: str | None) -> int:
     """Returns how many probes a run makes: at 0, at every `every` steps, at the end."""
-    if probe_problems is None:
+    if not probe_problems:
         return 0
     inner = steps // every if every else 0
     return 1 + inner + (1 if every == 0 or steps % every else 0)
@@ -112,7 +115,7 @@ def _num_probes(steps: int, every: int, probe_problems: str | None) -> int:
 
 def _num_problems(spec: str | None) -> int | None:
     """Returns the number of problems of a file or generator; None for a Hub data set, which is not downloaded."""
-    if spec is None:
+    if not spec:
         return 0
     location = spec.split("?")[0]
     if not (location.startswith("countdown:") or location.endswith((".jsonl", ".json")) or Path(location).exists()):

@@ -28,7 +28,9 @@ def resolve_model(name: str | None) -> str:
 def check_model_name(name: str | None) -> None:
     """Raises unless the name can be resolved, as far as that is known without loading or downloading."""
     if not name:
-        raise RecipeError("model_name_or_path: missing; give a Hub id, a folder, a GGUF file, or testbed:countdown-tiny.")
+        raise RecipeError(
+            "model_name_or_path: missing; give a Hub id, a folder, a GGUF file, or testbed:countdown-tiny."
+        )
     path = Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():

@@ -40,7 +40,9 @@ class PromptFormat:
         """Returns whether prompts for this tokenizer are lists of messages."""
         has_template = getattr(tokenizer, "chat_template", None) is not None
         if self.chat == "chat" and not has_template:
-            raise RecipeError("prompt_chat: `chat` needs a tokenizer with a chat template; use `plain` or another model.")
+            raise RecipeError(
+                "prompt_chat: `chat` needs a tokenizer with a chat template; use `plain` or another model."
+            )
         return has_template if self.chat == "auto" else self.chat == "chat"
 
     def render(self, problem: Problem, tokenizer: Any) -> str | list[dict[str, str]]:
@@ -48,7 +50,9 @@ class PromptFormat:
         text = self.template.replace("{question}", problem.question)
         if not self.is_chat(tokenizer):
             if self.system is not None:
-                raise RecipeError("prompt_system: a plain prompt has no system message; put the text in prompt_template.")
+                raise RecipeError(
+                    "prompt_system: a plain prompt has no system message; put the text in prompt_template."
+                )
             return text
         system = [{"role": "system", "content": self.system}] if self.system is not None else []
         return [*system, {"role": "user", "content": text}]
@@ -58,7 +62,11 @@ class PromptFormat:
         prompt = self.render(problem, tokenizer)
         if isinstance(prompt, str):
             return list(tokenizer(text=prompt)["input_ids"])
-        return list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"])
+        return list(
+            tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)[
+                "input_ids"
+            ]
+        )
 
 
 def eos_token_ids(tokenizer: Any, generation_config: Any) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from rlvr.algorithms import Algorithm, get_algorithm
 from rlvr.errors import RecipeError
 from rlvr.recipe_fields import RunArguments
 
+
 @dataclass(frozen=True)
 class Recipe:
     """A checked recipe.

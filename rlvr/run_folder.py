@@ -24,7 +24,18 @@ from rlvr.errors import RunError
 from rlvr.recipe import Recipe
 
 FORMAT = "rlvr.run/1"
-PACKAGES = ("rlvr", "trl", "transformers", "torch", "peft", "accelerate", "datasets", "math-verify", "vllm", "deepspeed")
+PACKAGES = (
+    "rlvr",
+    "trl",
+    "transformers",
+    "torch",
+    "peft",
+    "accelerate",
+    "datasets",
+    "math-verify",
+    "vllm",
+    "deepspeed",
+)
 # Keys that may change between two starts of one run: they decide neither what is trained nor what is measured.
 FREE_KEYS = frozenset(
     {
@@ -69,8 +80,8 @@ class RunFolder:
         manifest = self.manifest()
         if different := _different(manifest["recipe"], _comparable(recipe)):
             raise RunError(
-                f"{self.path}: the folder belongs to another recipe; {'; '.join(different)}. Use another output_dir, or "
-                "the same values to go on."
+                f"{self.path}: the folder belongs to another recipe; {'; '.join(different)}. Use another output_dir, "
+                "or the same values to go on."
             )
         if manifest["contents"] != contents:
             raise RunError(
@@ -90,7 +101,9 @@ class RunFolder:
                 "recipe_file": recipe.source,
                 "recipe": _comparable(recipe),
                 "contents": dict(contents),
-                "seeds": {key: recipe.values[key] for key in ("seed", "data_seed", "probe_seed") if key in recipe.values},
+                "seeds": {
+                    key: recipe.values[key] for key in ("seed", "data_seed", "probe_seed") if key in recipe.values
+                },
                 "versions": versions(),
                 "git": git_state(),
             }
@@ -153,7 +166,7 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Returns commit and whether files differ from it, of the repository around the working folder; None without one."""
+    """Returns the commit of the repository around the working folder, and whether files differ from it; or None."""
     try:
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}

@@ -169,6 +169,7 @@ def pretrain(recipe: Pretraining, folder: Path) -> None:
         report_to="none",
         seed=recipe.seed,
         remove_unused_columns=False,
+        dataloader_pin_memory=False,
     )
     collator = DataCollatorForSeq2Seq(tokenizer, padding=True)
     trainer = Trainer(model, arguments, data_collator=collator, train_dataset=make_rows(recipe, tokenizer))

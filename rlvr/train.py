@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlvr.errors import RecipeError
 from rlvr.models import load_model, load_tokenizer, resolve_model
 from rlvr.problems import ProblemSet, load_problems
+from rlvr.progress import show_progress
 from rlvr.prompts import PromptFormat, eos_token_ids
 from rlvr.recipe import Recipe
 from rlvr.rewards import make_reward_function
@@ -97,15 +99,21 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
         quantization_config=get_quantization_config(config),
     )
     stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
-    return recipe.algorithm.trainer_class(
-        model=model,
-        reward_funcs=make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop),
-        args=args,
-        train_dataset=make_dataset(inputs, tokenizer),
-        processing_class=tokenizer,
-        peft_config=get_peft_config(config),
-        callbacks=[MarkComplete()],
-    )
+    reward = make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)
+    try:
+        trainer = recipe.algorithm.trainer_class(
+            model=model,
+            reward_funcs=reward,
+            args=args,
+            train_dataset=make_dataset(inputs, tokenizer),
+            processing_class=tokenizer,
+            peft_config=get_peft_config(config),
+            callbacks=[MarkComplete()],
+        )
+    except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
+        raise RecipeError(" ".join(str(error).split())) from error
+    show_progress(trainer)
+    return trainer
 
 
 def make_dataset(inputs: Inputs, tokenizer: Any) -> Any:

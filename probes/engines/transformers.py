@@ -66,7 +66,7 @@ class TransformersEngine:
         tokens = prompt_tokens + self.arm.sampling.max_new_tokens
         cache = 2 * config.num_hidden_layers * heads * head_dim * tokens * self.model.dtype.itemsize
         row = 2 * cache + 4 * 4 * config.vocab_size  # growing and dropping hold two copies of the cache
-        return max(1, min(self.max_rows, self._budget_bytes() // row))
+        return max(1, min(self.max_rows, self._budget_bytes() // int(row)))
 
     def _budget_bytes(self) -> int:
         if self.model.device.type == "cuda":
@@ -116,7 +116,9 @@ class TransformersEngine:
     def _prefill(self, prompt_token_ids: Sequence[int], num_rows: int) -> tuple[torch.Tensor, DynamicCache]:
         """Returns next-token logits (num_rows, V) and a cache with num_rows rows, from one pass over the prompt."""
         prompt = torch.tensor([prompt_token_ids], device=self.model.device)
-        output = self.model(prompt, past_key_values=DynamicCache(config=self.model.config), use_cache=True, logits_to_keep=1)
+        output = self.model(
+            prompt, past_key_values=DynamicCache(config=self.model.config), use_cache=True, logits_to_keep=1
+        )
         output.past_key_values.batch_repeat_interleave(num_rows)
         return output.logits[:, -1].expand(num_rows, -1), output.past_key_values
 

@@ -72,7 +72,9 @@ def _replace(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise RlvrError(f"{path}: the disk is full; an earlier report is kept. Free space, then try again.") from error
+            raise RlvrError(
+                f"{path}: the disk is full; an earlier report is kept. Free space, then try again."
+            ) from error
         raise InputError(f"{path}: cannot be written ({error.strerror}). Give another output file.") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ Figures hold numbers and fixed words only. No text of a problem, a completion or
 part of HTML in its labels. Backgrounds are transparent. The page's script redraws a figure for a dark page.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.schema import Difference, Probe, Summary
+from probes.report.schema import Difference, Estimate, Probe, Summary
 
 MAX_BANDS = 4
 MAX_LEGEND_STEPS = 7
@@ -33,18 +34,21 @@ TRAINING_ROWS = {
 }
 
 
-def pass_at_k_curves(summary: Summary) -> go.Figure:
-    """Draws pass@k over k, one line a probed step; bands for all steps where they are few, else for first and last."""
+def pass_at_k_curves(summary: Summary, max_named: int = MAX_LEGEND_STEPS) -> go.Figure:
+    """Draws pass@k over k, one line a probed step; bands for all steps where they are few, else for first and last.
+
+    Args:
+        summary: of the run.
+        max_named: most lines that the legend names.
+    """
     probes = summary["probes"]
     banded = probes if len(probes) <= MAX_BANDS else [probes[0], probes[-1]]
     colours = [palette.INK, *palette.step_colours(len(probes) - 1)]
     figure = _figure("k, draws allowed", "pass@k", height=440)
     for probe, colour in zip(probes, colours, strict=True):
         if probe in banded:
-            ks, estimates = _estimates(probe, summary["k"])
-            bounds = [(e["lo"], e["hi"]) for e in estimates]
-            figure.add_trace(_band(ks, bounds, colour, f"step-{probe['step']}"))
-    named = _spread(len(probes), MAX_LEGEND_STEPS)
+            figure.add_trace(_band(*_estimates(probe, summary["k"]), colour, f"step-{probe['step']}"))
+    named = _spread(len(probes), max_named)
     for index in [*range(1, len(probes)), 0]:  # step 0 on top
         curve = _curve(probes[index], summary["k"], colours[index], strong=probes[index] in banded)
         figure.add_trace(curve.update(showlegend=index in named, legendrank=index + 1))
@@ -57,17 +61,15 @@ def pass_at_k_over_steps(summary: Summary) -> go.Figure:
     figure = _figure("training step", "pass@k")
     ends = [(summary["k"][0], palette.FIRST, "circle"), (summary["k"][-1], palette.SECOND, "square")]
     for k, colour, symbol in ends[: len(set(summary["k"]))]:
-        probes = [probe for probe in summary["probes"] if str(k) in probe["pass@k"]]
-        estimates = [probe["pass@k"][str(k)] for probe in probes]
-        steps, name = [probe["step"] for probe in probes], f"pass@{k}"
-        figure.add_trace(_band(steps, [(e["lo"], e["hi"]) for e in estimates], colour, name))
+        found = [(probe["step"], e) for probe in summary["probes"] for e in _estimates(probe, [k])[1]]
+        steps, estimates, name = [step for step, _ in found], [e for _, e in found], f"pass@{k}"
+        figure.add_trace(_band(steps, estimates, colour, name))
         figure.add_scatter(
             x=steps,
             y=[e["estimate"] for e in estimates],
-            customdata=[[e["lo"], e["hi"]] for e in estimates],
+            customdata=[_range(e["lo"], e["hi"]) for e in estimates],
             **_line(colour, name, symbol),
-            hovertemplate=f"step %{{x}}<br>{name} %{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}]"
-            "<extra></extra>",
+            hovertemplate=f"step %{{x}}<br>{name} %{{y:.3f}} %{{customdata}}<extra></extra>",
         )
     return figure.update_yaxes(range=[0, 1.02])
 
@@ -76,7 +78,7 @@ def difference_to_base(summary: Summary) -> go.Figure:
     """Draws the last step's paired difference to step 0 over k, its simultaneous band, and a mark for each verdict."""
     ks, differences = _differences(summary["probes"][-1], summary["k"])
     figure = _figure("k, draws allowed", "difference in pass@k")
-    figure.add_trace(_band(ks, [(d["lo"], d["hi"]) for d in differences], palette.CANNOT_TELL))
+    figure.add_trace(_band(ks, differences, palette.CANNOT_TELL))
     values = [d["difference"] for d in differences]
     figure.add_scatter(x=ks, y=values, mode="lines", line_color=palette.MUTED, hoverinfo="skip", showlegend=False)
     for verdict, (colour, symbol, _) in VERDICT_MARKS.items():
@@ -84,12 +86,11 @@ def difference_to_base(summary: Summary) -> go.Figure:
         figure.add_scatter(
             x=[k for k, _ in marked],
             y=[d["difference"] for _, d in marked],
-            customdata=[[d["lo"], d["hi"]] for _, d in marked],
+            customdata=[_range(d["lo"], d["hi"], "+.3f") for _, d in marked],
             mode="markers",
             name=verdict,
             marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
-            hovertemplate=f"k = %{{x}}: {verdict}<br>%{{y:+.3f}} [%{{customdata[0]:+.3f}}, %{{customdata[1]:+.3f}}]"
-            "<extra></extra>",
+            hovertemplate=f"k = %{{x}}: {verdict}<br>%{{y:+.3f}} %{{customdata}}<extra></extra>",
         )
     _k_axis(figure, summary["k"])
     return figure.update_yaxes(zeroline=True, zerolinecolor=palette.INK, zerolinewidth=1.5, tickformat=".2~f")
@@ -99,14 +100,14 @@ def difference_heat_map(summary: Summary) -> go.Figure:
     """Draws the paired difference to step 0 for every later step and every k; `+` and `-` mark gains and losses."""
     probes = [probe for probe in summary["probes"] if probe["against_base"]]
     table = [[_difference(probe, k) for k in summary["k"]] for probe in probes]
-    largest = max((abs(cell["difference"]) for row in table for cell in row if cell), default=0.0) or 1.0
+    largest = max((abs(cell["difference"] or 0.0) for row in table for cell in row if cell), default=0.0) or 1.0
     figure = _figure("k, draws allowed", "training step", height=min(760, 170 + 30 * len(probes)))
     figure.add_heatmap(
         x=[str(k) for k in summary["k"]],
         y=[str(probe["step"]) for probe in probes],
         z=[[cell["difference"] if cell else None for cell in row] for row in table],
         text=[[VERDICT_MARKS[cell["verdict"]][2] if cell else "" for cell in row] for row in table],
-        customdata=[[_interval_words(cell) for cell in row] for row in table],
+        customdata=[[_band_and_verdict(cell) for cell in row] for row in table],
         texttemplate="<b>%{text}</b>",
         textfont_size=15,
         zmin=-largest,
@@ -128,7 +129,11 @@ def gained_and_lost(summary: Summary) -> go.Figure:
     gained, lost = [len(probe["gained"]) for probe in probes], [len(probe["lost"]) for probe in probes]
     figure = _figure("training step", "problems", height=320)
     figure.add_bar(
-        x=steps, y=gained, name="gained", marker_color=palette.GAIN, hovertemplate="step %{x}: %{y} gained<extra></extra>"
+        x=steps,
+        y=gained,
+        name="gained",
+        marker_color=palette.GAIN,
+        hovertemplate="step %{x}: %{y} gained<extra></extra>",
     )
     figure.add_bar(
         x=steps,
@@ -171,7 +176,7 @@ def training_curves(summary: Summary) -> go.Figure:
 def training_rows(summary: Summary) -> list[str]:
     """Returns the logged quantities that have at least one value, in the order drawn."""
     training = summary.get("training", {})
-    return [key for key in TRAINING_ROWS if any(value is not None for value in training.get(key, []))]
+    return [key for key in TRAINING_ROWS if any(v is not None and not math.isnan(v) for v in training.get(key, []))]
 
 
 def rates_over_steps(summary: Summary) -> go.Figure:
@@ -183,7 +188,7 @@ def rates_over_steps(summary: Summary) -> go.Figure:
     rows = [("cut off", cut_off, palette.FIRST, "circle"), ("no answer", no_answer, palette.SECOND, "square")]
     for name, rates, colour, symbol in rows:
         figure.add_scatter(x=steps, y=rates, hovertemplate="step %{x}: %{y:.2%}", **_line(colour, name, symbol))
-    return figure.update_yaxes(tickformat=".0~%", rangemode="tozero")
+    return figure.update_yaxes(tickformat=".3~%", rangemode="tozero")
 
 
 def outcome_shares(summary: Summary) -> go.Figure:
@@ -232,22 +237,24 @@ def _curve(probe: Probe, ks: Sequence[int], colour: str, strong: bool) -> go.Sca
     return go.Scatter(
         x=known,
         y=[e["estimate"] for e in estimates],
-        customdata=[[e["lo"], e["hi"]] for e in estimates],
+        customdata=[_range(e["lo"], e["hi"]) for e in estimates],
         mode="lines+markers" if strong else "lines",
         name=name,
         legendgroup=f"step-{probe['step']}",
         line={"color": colour, "width": 2.4 if strong else 1.3, "dash": "dash" if base else "solid"},
         marker={"color": colour, "size": 7 if base else 5, "symbol": "square" if base else "circle"},
-        hovertemplate=f"{name}, k = %{{x}}<br>%{{y:.3f}} [%{{customdata[0]:.3f}}, %{{customdata[1]:.3f}}]<extra></extra>",
+        hovertemplate=f"{name}, k = %{{x}}<br>%{{y:.3f}} %{{customdata}}<extra></extra>",
     )
 
 
-def _band(xs: Sequence[int], bounds: Sequence[tuple[float, float]], colour: str, group: str | None = None) -> go.Scatter:
-    """Returns the area between lower and upper bounds."""
-    edge = [hi for _, hi in bounds] + [lo for lo, _ in reversed(bounds)]
+def _band(
+    xs: Sequence[int], ranges: Sequence[Estimate | Difference], colour: str, group: str | None = None
+) -> go.Scatter:
+    """Returns the area between lower and upper bounds, without the points that have none."""
+    known = [(x, r["lo"], r["hi"]) for x, r in zip(xs, ranges, strict=True) if r["lo"] is not None]
     return go.Scatter(
-        x=[*xs, *reversed(xs)],
-        y=edge,
+        x=[x for x, _, _ in known] + [x for x, _, _ in reversed(known)],
+        y=[hi for _, _, hi in known] + [lo for _, lo, _ in reversed(known)],
         mode="lines",
         line_width=0,
         fill="toself",
@@ -261,13 +268,19 @@ def _band(xs: Sequence[int], bounds: Sequence[tuple[float, float]], colour: str,
 def _line(colour: str, name: str, symbol: str) -> dict[str, Any]:
     """Returns the look of a line with markers."""
     look = {"color": colour, "size": 7, "symbol": symbol}
-    return {"mode": "lines+markers", "name": name, "legendgroup": name, "line": {"color": colour, "width": 2}, "marker": look}
+    return {
+        "mode": "lines+markers",
+        "name": name,
+        "legendgroup": name,
+        "line": {"color": colour, "width": 2},
+        "marker": look,
+    }
 
 
-def _estimates(probe: Probe, ks: Sequence[int]) -> tuple[list[int], list[Any]]:
-    """Returns the k that a probe has, and its estimates at them."""
-    known = [k for k in ks if str(k) in probe["pass@k"]]
-    return known, [probe["pass@k"][str(k)] for k in known]
+def _estimates(probe: Probe, ks: Sequence[int]) -> tuple[list[int], list[Estimate]]:
+    """Returns the k at which a probe has an estimate, and the estimates."""
+    found = [(k, e) for k in ks if (e := probe["pass@k"].get(str(k))) and e["estimate"] is not None]
+    return [k for k, _ in found], [e for _, e in found]
 
 
 def _difference(probe: Probe, k: int) -> Difference | None:
@@ -281,12 +294,14 @@ def _differences(probe: Probe, ks: Sequence[int]) -> tuple[list[int], list[Diffe
     return [k for k, _ in found], [difference for _, difference in found]
 
 
-def _interval_words(cell: Difference | None) -> str:
-    """Returns interval and verdict for a hover label; the verdict is one of the known words."""
-    if cell is None:
-        return ""
-    verdict = cell["verdict"] if cell["verdict"] in VERDICT_MARKS else ""
-    return f"[{cell['lo']:+.3f}, {cell['hi']:+.3f}] {verdict}"
+def _range(lo: float | None, hi: float | None, form: str = ".3f") -> str:
+    """Returns `[lo, hi]`, or words where an end is not known."""
+    return "no interval" if lo is None or hi is None else f"[{lo:{form}}, {hi:{form}}]"
+
+
+def _band_and_verdict(cell: Difference | None) -> str:
+    """Returns band and verdict for a hover label."""
+    return f"{_range(cell['lo'], cell['hi'], '+.3f')} {cell['verdict']}" if cell else ""
 
 
 def _count_ticks(largest: int) -> list[int]:
@@ -312,7 +327,13 @@ def _figure(x_title: str, y_title: str, height: int = 380) -> go.Figure:
 def _style(figure: go.Figure, height: int) -> go.Figure:
     """Sets font, colours, margins and legend."""
     clear = "rgba(0, 0, 0, 0)"
-    axis = {"gridcolor": palette.GRID, "linecolor": palette.MUTED, "zeroline": False, "automargin": True, "title_font_size": 13}
+    axis = {
+        "gridcolor": palette.GRID,
+        "linecolor": palette.MUTED,
+        "zeroline": False,
+        "automargin": True,
+        "title_font_size": 13,
+    }
     figure.update_xaxes(showline=True, ticks="outside", tickcolor=palette.MUTED, **axis)
     figure.update_yaxes(zerolinecolor=palette.MUTED, title_standoff=8, **axis)
     return figure.update_layout(

@@ -4,7 +4,7 @@ Owns: what stands on the page and in which order, the safety of its text, and it
 Does not own: sentences (`words`), drawings (`figures`), looks (`page.css`), redrawing for dark pages (`page.js`).
 
 Questions, completions and names are not trusted. All text is escaped by jinja2, control characters are made visible,
-data for the figures is JSON in which `<`, `>` and `&` are escaped, and only the scripts whose hash the policy holds run.
+data for the figures is JSON in which `<`, `>` and `&` are escaped, and only scripts whose hash is in the policy run.
 """
 
 import base64
@@ -90,10 +90,10 @@ def make_plots(summary: Summary) -> list[Plot]:
         add(figures.pass_at_k_over_steps, words.over_steps_label, "pass@k through training", caption)
     if last["against_base"]:
         title = f"Paired difference: step {last['step']} minus step 0"
-        caption = f"Same problems in both. The {percent} band holds for all k together."
+        caption = f"Same problems in both. The {percent} band holds for all steps and all k together."
         add(figures.difference_to_base, words.difference_label, title, caption)
     if sum(probe["against_base"] is not None for probe in summary["probes"]) > 1:
-        caption = "+ is a gain, − a loss, no mark means that it cannot be told."  # noqa: RUF001 - minus sign
+        caption = "+ is a gain, − a loss, no mark: cannot tell. The bands hold for all cells together."  # noqa: RUF001 - minus sign
         add(figures.difference_heat_map, words.heat_map_label, "Difference to step 0, every step", caption)
     if len(summary["probes"]) > 1:
         caption = (
@@ -104,7 +104,7 @@ def make_plots(summary: Summary) -> list[Plot]:
     caption = "All draws of all problems. A plan that stops early on easy problems draws more from hard ones."
     add(figures.outcome_shares, words.outcomes_label, "Outcomes of draws", caption)
     if len(summary["probes"]) > 1:
-        caption = "Cut off: the token limit came first. No answer: nothing in the text could be read as one."
+        caption = "Cut off: the token limit came first. No answer: outcome unparsed or truncated."
         add(figures.rates_over_steps, words.rates_label, "Draws cut off, draws without an answer", caption)
         caption = "Distinct correct answers: mean over problems. Tokens: mean over draws."
         add(figures.diversity_over_steps, words.diversity_label, "Diversity and length", caption)
@@ -159,7 +159,7 @@ def clean(text: str) -> str:
 
 
 _VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
-_VISIBLE |= {code: 0xFFFD for code in range(0x80, 0xA0)}
+_VISIBLE |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
 
 def _environment() -> Environment:

@@ -35,20 +35,20 @@ class Problems(TypedDict):
 
 
 class Estimate(TypedDict):
-    """pass@k at one k: `lo` and `hi` from resampled problems, `se_draws` from draws alone."""
+    """pass@k at one k: `lo` and `hi` from resampled problems, `se_draws` from draws alone; null is not identified."""
 
-    estimate: float
+    estimate: float | None
     se_draws: float | None
-    lo: float
-    hi: float
+    lo: float | None
+    hi: float | None
 
 
 class Difference(TypedDict):
-    """Paired difference to step 0 at one k, with a band that holds for all k at once."""
+    """Paired difference to step 0 at one k, with a band that holds for all steps and k at once."""
 
-    difference: float
-    lo: float
-    hi: float
+    difference: float | None
+    lo: float | None
+    hi: float | None
     verdict: VerdictWord
 
 
@@ -79,7 +79,7 @@ Probe = TypedDict(
         "seconds": float | None,
         "complete": bool,
         "pass@k": dict[str, Estimate],
-        "bounds_if_errors": dict[str, list[float]] | None,
+        "bounds_if_errors": dict[str, list[float | None]] | None,
         "outcomes": dict[str, int],
         "truncation_rate": float,
         "no_answer_rate": float,
@@ -140,10 +140,10 @@ def require_summary(value: object, where: str = "summary") -> Summary:
     found = value.get("schema") if isinstance(value, dict) else type(value).__name__
     if not isinstance(value, dict) or found != SCHEMA:
         raise InputError(f"{where}: schema {found!r}, expected {SCHEMA!r}. {redo}")
+    if value.get("probes") == [] or value.get("k") == []:
+        raise InputError(f"{where}: no probe is stored; probe at least step 0, then write the report.")
     if fault := next(_faults(value, Summary, ""), None):
         raise InputError(f"{where}: {fault}. {redo}")
-    if not value["probes"] or not value["k"]:
-        raise InputError(f"{where}: no probe is stored; probe at least step 0, then write the report.")
     return cast("Summary", value)
 
 

@@ -159,7 +159,7 @@ def training_label(summary: Summary) -> str:
     """Returns the alternative text of the training curves: first and last value of each."""
     words = []
     for key in training_rows(summary):
-        values = [value for value in summary["training"][key] if value is not None]
+        values = [value for value in summary["training"][key] if value is not None and not math.isnan(value)]
         words.append(f"{TRAINING_ROWS[key]} from {values[0]:.3g} to {values[-1]:.3g}")
     return f"Line charts over training steps: {'; '.join(words)}."
 
@@ -178,7 +178,9 @@ def _decimals(before: float | None, after: float | None) -> int:
     values = [value for value in (before, after) if value is not None and not math.isnan(value)]
     for decimals in (2, 3):
         shown = [f"{value:.{decimals}f}" for value in values]
-        false_end = any(float(text) in (0, 1) and float(text) != value for text, value in zip(shown, values, strict=True))
+        false_end = any(
+            float(text) in (0, 1) and float(text) != value for text, value in zip(shown, values, strict=True)
+        )
         if not false_end and len(set(shown)) == len(set(values)):
             return decimals
     return 4
@@ -187,7 +189,7 @@ def _decimals(before: float | None, after: float | None) -> int:
 def _rate_cautions(probes: list[Probe]) -> list[str]:
     """Returns the rates of cut off and unanswered draws, first and last, with a warning where they can mislead."""
     first, last = probes[0], probes[-1]
-    names = ("cut off at the token limit", "without an answer that could be read")
+    names = ("cut off at the token limit", "without an answer (unparsed or truncated)")
     pairs = [(p["truncation_rate"], p["no_answer_rate"]) for p in (first, last)]
     lines = []
     for name, before, after in zip(names, *pairs, strict=True):

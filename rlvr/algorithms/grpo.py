@@ -57,4 +57,4 @@ def rollouts_at(args: Any, step: int) -> int:
     """
     micro_batches = step * args.gradient_accumulation_steps
     per_generation = args.steps_per_generation * args.num_iterations
-    return -(-micro_batches // per_generation) * int(args.generation_batch_size)
+    return int(-(-micro_batches // per_generation) * args.generation_batch_size)

@@ -11,12 +11,37 @@ KS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 NUM_DRAWS = 512
 NUM_PROBLEMS = 60
 MakeSummary = Callable[..., dict[str, Any]]
+HOSTILE = (
+    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "</pre></details>'\"><b>%{y} {{ 7 * 7 }} <!--<script>\x00\ud800\u2028"
+)
+CLOSED = {"schema", "verdict", "outcome"}
 
 
 @pytest.fixture
 def make_summary() -> MakeSummary:
     """Returns a function that makes a summary with probes at the given steps."""
     return simulate
+
+
+@pytest.fixture
+def poison() -> Callable[..., Any]:
+    """Returns a function that makes every free text of a summary hostile."""
+    return poisoned
+
+
+def poisoned(value: Any, text: str = HOSTILE) -> Any:
+    """Returns the value with every free text in it, names of facts included, made hostile."""
+    if isinstance(value, str):
+        return text
+    if isinstance(value, list):
+        return [poisoned(item, text) for item in value]
+    if isinstance(value, dict):
+        parts = {key: item if key in CLOSED else poisoned(item, text) for key, item in value.items()}
+        if "facts" in parts:
+            parts["facts"] = {text: text}
+        return parts
+    return value
 
 
 def simulate(steps: tuple[int, ...] = (0, 50, 100, 200), seed: int = 3) -> dict[str, Any]:
@@ -41,7 +66,7 @@ def simulate(steps: tuple[int, ...] = (0, 50, 100, 200), seed: int = 3) -> dict[
         },
         "plan": {"num_draws": NUM_DRAWS},
         "verifier": "countdown@1",
-        "k": KS,
+        "k": list(KS),
         "confidence": 0.95,
         "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 24},
         "probes": probes,
@@ -65,59 +90,66 @@ def _pass_at_k(c: np.ndarray, k: int) -> np.ndarray:
 
 def _probe(step: int, c: np.ndarray, base: np.ndarray, random: np.random.Generator) -> dict[str, Any]:
     """Returns the record of one step."""
-    values = {k: _pass_at_k(c, k) for k in KS}
     resampled = random.integers(0, len(c), (400, len(c)))
-    estimates, differences = {}, {}
-    for k in KS:
-        lo, hi = np.quantile(values[k][resampled].mean(1), [0.025, 0.975])
-        estimates[str(k)] = {
-            "estimate": float(values[k].mean()),
-            "se_draws": 0.002 if k <= 256 // 2 else None,
-            "lo": float(lo),
-            "hi": float(hi),
-        }
-        change = values[k] - _pass_at_k(base, k)
-        low, high = np.quantile(change[resampled].mean(1), [0.005, 0.995])
-        verdict = "gain" if low > 0 else "loss" if high < 0 else "cannot tell"
-        differences[str(k)] = {
-            "difference": float(change.mean()),
-            "lo": float(low),
-            "hi": float(high),
-            "verdict": verdict,
-        }
+    values = {k: _pass_at_k(c, k) for k in KS}
+    changes = {k: values[k] - _pass_at_k(base, k) for k in KS}
+    differences = {str(k): _difference(changes[k], resampled) for k in KS}
+    against = {"k": differences, "crossing": _crossing(differences), "cells": _cells(c, base)}
     total, correct = NUM_DRAWS * len(c), int(c.sum())
-    unparsed = int(total * 0.1 * np.exp(-step / 80))
-    cells = {
-        "both": int(((c > 0) & (base > 0)).sum()),
-        "base_only": int(((c == 0) & (base > 0)).sum()),
-        "rl_only": int(((c > 0) & (base == 0)).sum()),
-        "neither": int(((c == 0) & (base == 0)).sum()),
-        "mcnemar_p": 0.004,
-    }
+    unparsed, truncated = int(total * 0.1 * np.exp(-step / 80)), 200
+    wrong = total - correct - unparsed - truncated
+    outcomes = {"correct": correct, "wrong": wrong, "unparsed": unparsed, "truncated": truncated}
     return {
         "step": step,
         "arm_id": f"{step:016x}",
         "num_draws": total,
         "seconds": 20.1,
         "complete": True,
-        "pass@k": estimates,
+        "pass@k": {str(k): _estimate(values[k], resampled, k) for k in KS},
         "bounds_if_errors": None,
-        "outcomes": {
-            "correct": correct,
-            "wrong": total - correct - unparsed - 200,
-            "unparsed": unparsed,
-            "truncated": 200,
-            "timeout": 0,
-            "error": 0,
-        },
-        "truncation_rate": 200 / total,
+        "outcomes": {**outcomes, "timeout": 0, "error": 0},
+        "truncation_rate": truncated / total,
         "no_answer_rate": unparsed / total,
         "mean_tokens": 9.1 + step / 200,
         "distinct_correct": 12.3 * float(np.exp(-step / 120)),
-        "against_base": {"k": differences, "crossing": [4, 16], "cells": cells} if step else None,
+        "against_base": against if step else None,
         "gained": [f"p{i}" for i in np.flatnonzero((c > 0) & (base == 0))],
         "lost": [f"p{i}" for i in np.flatnonzero((c == 0) & (base > 0))],
     }
+
+
+def _estimate(values: np.ndarray, resampled: np.ndarray, k: int) -> dict[str, float | None]:
+    """Returns pass@k with an interval over resampled problems."""
+    lo, hi = np.quantile(values[resampled].mean(1), [0.025, 0.975])
+    spread = 0.002 if 2 * k <= NUM_DRAWS // 2 else None
+    return {"estimate": float(values.mean()), "se_draws": spread, "lo": float(lo), "hi": float(hi)}
+
+
+def _difference(change: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
+    """Returns a paired difference with a band and its verdict."""
+    low, high = np.quantile(change[resampled].mean(1), [0.005, 0.995])
+    verdict = "gain" if low > 0 else "loss" if high < 0 else "cannot tell"
+    return {"difference": float(change.mean()), "lo": float(low), "hi": float(high), "verdict": verdict}
+
+
+def _cells(c: np.ndarray, base: np.ndarray) -> dict[str, Any]:
+    """Returns the problems by who solved them."""
+    gained, lost = int(((c > 0) & (base == 0)).sum()), int(((c == 0) & (base > 0)).sum())
+    both, neither = int(((c > 0) & (base > 0)).sum()), int(((c == 0) & (base == 0)).sum())
+    p_value = _mcnemar(gained, lost)
+    return {"both": both, "base_only": lost, "rl_only": gained, "neither": neither, "mcnemar_p": p_value}
+
+
+def _crossing(differences: dict[str, dict[str, Any]]) -> list[int] | None:
+    """Returns the last k with a gain and the first with a loss, where there are both."""
+    gains = [int(k) for k, cell in differences.items() if cell["verdict"] == "gain"]
+    losses = [int(k) for k, cell in differences.items() if cell["verdict"] == "loss"]
+    return [max(gains), min(losses)] if gains and losses else None
+
+
+def _mcnemar(b: int, c: int) -> float:
+    """Returns the exact two-sided p-value."""
+    return float(min(1.0, 2 * sum(comb(b + c, i) for i in range(min(b, c) + 1)) / 2 ** (b + c)))
 
 
 def _training(random: np.random.Generator, num_steps: int) -> dict[str, list[float | None]]:

@@ -1,0 +1,197 @@
+r"""The math verifier: is a final answer mathematically equal to the gold answer?
+
+Owns: the order of decisions (strings first, math-verify second), the door to math-verify, and the cache of verdicts.
+Does not own: finding the answer in a text (`rlvr.verifiers.answers`), killing workers (`rlvr.verifiers.pool`).
+
+math-verify runs sympy, which can take for ever on a short answer such as `9^{9^{9^{9}}}`. So it runs in worker
+processes under a hard deadline, and this module does not import it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from rlvr.errors import ProblemError
+from rlvr.problems import Problem
+from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers.answers import clean, extract_answer, is_integer, is_plain, is_words, last_boxed, normal_form
+from rlvr.verifiers.pool import TaskFailure, WorkerPool
+
+MAX_VERDICT_CHARS = 1000  # of an answer or a reason in a verdict
+CACHE_SIZE = 100_000
+NUM_NAMED = 5
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A gold answer and an extracted answer; equal pairs have equal verdicts."""
+
+    gold: str
+    answer: str
+
+    @cached_property
+    def forms(self) -> tuple[str, str]:
+        """Normal forms of both."""
+        return normal_form(self.gold), normal_form(self.answer)
+
+
+class MathVerifier:
+    r"""Judges final answers by strings where they decide, else by math-verify in killable worker processes.
+
+    Each distinct pair of gold and answer is judged once. An answer that exceeds the deadline, the memory or the
+    recursion limit of a worker is a `timeout`; a worker that dies or an exception in math-verify is an `error`, which
+    is not remembered. Workers start when the first pair needs them. Not for use by several threads at a time.
+
+    Args:
+        num_workers: worker processes; by default this process's share of the cores, at most 8.
+        deadline_s: longest time for one pair.
+        max_answer_chars: a longer answer is wrong without being read.
+
+    Example:
+        >>> verifier = MathVerifier()
+        >>> verifier.verify([(Problem("6 * 7?", "42"), "So it is $\\boxed{42.0}$.")])[0].outcome
+        <Outcome.CORRECT: 'correct'>
+    """
+
+    def __init__(
+        self, num_workers: int | None = None, deadline_s: float = 5.0, max_answer_chars: int = MAX_VERDICT_CHARS
+    ) -> None:
+        self.verifier_id = f"math@1+math-verify-{version('math-verify')}"
+        self.max_answer_chars = max_answer_chars
+        self.pool = WorkerPool(_work, _warm_up, num_workers=num_workers, deadline_s=deadline_s)
+        self._known: dict[_Pair, Verdict] = {}
+
+    def check_problems(self, problems: Sequence[Problem]) -> None:
+        """Raises `ProblemError` naming the first problems whose gold answer cannot be read as mathematics."""
+        golds = {problem.problem_id: _gold(problem) for problem in problems}
+        faults = self._gold_faults(sorted(set(golds.values())))
+        bad = [problem for problem in problems if golds[problem.problem_id] in faults]
+        if bad:
+            named = "; ".join(
+                f"{problem.question[:60]!r} has answer {problem.answer[:60]!r} ({faults[golds[problem.problem_id]]})"
+                for problem in bad[:NUM_NAMED]
+            )
+            raise ProblemError(
+                f"{len(bad)} of {len(problems)} problems have a gold answer that the math verifier cannot use: {named}."
+                " Expected a number, LaTeX or words; correct or remove these problems."
+            )
+
+    def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+        """Returns one verdict per (problem, completion), in order."""
+        pairs = [_pair(problem, completion) for problem, completion in items]
+        verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
+        none = Verdict(Outcome.UNPARSED, reason="no answer found")
+        return [none if pair is None else verdicts[pair] for pair in pairs]
+
+    def close(self) -> None:
+        """Stops the worker processes; the next pair that needs them starts new ones."""
+        self.pool.close()
+
+    def _judge(self, pairs: Iterable[_Pair]) -> dict[_Pair, Verdict]:
+        """Returns the verdicts of distinct pairs."""
+        verdicts, hard = dict[_Pair, Verdict](), list[_Pair]()
+        for pair in pairs:
+            verdict = self._recall(pair) or self._judge_as_strings(pair)
+            if verdict is None:
+                hard.append(pair)
+            else:
+                verdicts[pair] = verdict
+        if hard:
+            results = self.pool.run([("compare", clean(pair.gold), clean(pair.answer)) for pair in hard])
+            verdicts |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
+        self._remember(verdicts)
+        return verdicts
+
+    def _judge_as_strings(self, pair: _Pair) -> Verdict | None:
+        """Returns the verdict where strings decide, else None."""
+        if len(pair.answer) > self.max_answer_chars:
+            return _verdict(
+                Outcome.WRONG, clean(pair.answer[:MAX_VERDICT_CHARS]), f"answer of {len(pair.answer)} characters"
+            )
+        gold, answer = pair.forms
+        if not answer:
+            return Verdict(Outcome.UNPARSED, reason="no answer found")
+        if gold == answer:
+            return _verdict(Outcome.CORRECT, answer)
+        if is_words(pair.gold):
+            return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
+        return _verdict(Outcome.WRONG, answer) if is_integer(gold) and is_integer(answer) else None
+
+    def _recall(self, pair: _Pair) -> Verdict | None:
+        """Returns a remembered verdict and makes it the youngest."""
+        verdict = self._known.pop(pair, None)
+        if verdict is not None:
+            self._known[pair] = verdict
+        return verdict
+
+    def _remember(self, verdicts: dict[_Pair, Verdict]) -> None:
+        """Keeps verdicts for later batches, at most `CACHE_SIZE`; long answers and errors are not kept."""
+        for pair, verdict in verdicts.items():
+            if verdict.outcome is not Outcome.ERROR and len(pair.answer) <= self.max_answer_chars:
+                self._known[pair] = verdict
+        while len(self._known) > CACHE_SIZE:
+            del self._known[next(iter(self._known))]
+
+    def _gold_faults(self, golds: Sequence[str]) -> dict[str, str]:
+        """Returns what is wrong with those gold answers that cannot be used."""
+        faults = {gold: "longer than the limit for answers" for gold in golds if len(gold) > self.max_answer_chars}
+        faults |= {gold: "empty" for gold in golds if not normal_form(gold)}
+        asked = [gold for gold in golds if gold not in faults and not is_plain(normal_form(gold))]
+        results = self.pool.run([("read", clean(gold), "") for gold in asked]) if asked else []
+        for gold, result in zip(asked, results, strict=True):
+            if result is not True:
+                faults[gold] = result.reason if isinstance(result, TaskFailure) else "not readable as mathematics"
+        return faults
+
+
+def _gold(problem: Problem) -> str:
+    r"""Returns the gold answer; a worked solution is reduced to its `\boxed{...}`."""
+    return last_boxed(problem.answer) or problem.answer
+
+
+def _pair(problem: Problem, completion: str) -> _Pair | None:
+    """Returns what has to be compared, or None where the completion has no answer."""
+    answer = extract_answer(completion)
+    return None if answer is None else _Pair(_gold(problem), answer)
+
+
+def _verdict(outcome: Outcome, form: str, reason: str = "") -> Verdict:
+    """Returns a verdict within the limits of its fields."""
+    return Verdict(outcome, form[:MAX_VERDICT_CHARS], reason[:MAX_VERDICT_CHARS])
+
+
+def _verdict_of(result: Any, pair: _Pair) -> Verdict:
+    """Returns the verdict that a worker's result means."""
+    _, answer = pair.forms
+    if isinstance(result, TaskFailure):
+        return _verdict(result.outcome, answer, result.reason)
+    return _verdict(Outcome.CORRECT if result else Outcome.WRONG, answer)
+
+
+def _warm_up() -> None:
+    """Imports math-verify in a new worker and runs it once, so that deadlines measure answers only."""
+    import logging
+
+    import math_verify  # noqa: F401
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
+    _work("compare", r"\frac{1}{2}", "0.5")
+
+
+def _work(kind: str, gold: str, answer: str) -> bool:
+    """Returns, in a worker, whether the answer equals gold (`compare`) or gold is readable as mathematics (`read`)."""
+    expressions = _expressions(gold)
+    if kind == "read":
+        return any(not isinstance(expression, str) for expression in expressions)
+    from math_verify import verify
+
+    return bool(verify(expressions, _expressions(answer), timeout_seconds=None, raise_on_error=True))
+
+
+def _expressions(answer: str) -> list[Any]:
+    """Returns math-verify's readings of an answer, in a worker."""
+    from math_verify import parse
+
+    return list(parse(f"\\boxed{{{answer}}}", parsing_timeout=None, raise_on_error=True))

@@ -1,0 +1,208 @@
+"""A pool of worker processes that are killed when a task takes too long.
+
+Owns: starting, limiting, killing and replacing workers, and what became of each task.
+Does not own: what a task computes (`rlvr.verifiers.math`).
+
+Workers are new interpreters, never forks: the parent may hold torch and its threads. They do not import the parent's
+main script, so a script needs no `if __name__ == "__main__"` guard, and they hold no more than the task's own imports.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from rlvr.verdicts import Outcome
+
+STARTUP_S = 120.0  # longest wait for a worker's imports on a loaded machine
+TASKS_PER_WORKER = 20_000  # bounds what caches inside the libraries can hold
+DEFAULT_MEMORY_BYTES = 2 * 1024**3
+
+_main_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """What became of a task without a result.
+
+    Attributes:
+        outcome: `timeout` if the task exceeded the deadline, the memory or the recursion limit; else `error`.
+        reason: one line for a person.
+    """
+
+    outcome: Outcome
+    reason: str
+
+
+class WorkerPool:
+    """Runs a function in killable processes; starts at the first task and again after `close`.
+
+    Attributes:
+        function: a module-level function that is called in the worker. Its result must be small and picklable.
+        warm_up: called once in a new worker, before deadlines count.
+        num_workers: how many tasks run at a time.
+        deadline_s: longest time of one task, from its start in the worker.
+        max_memory_bytes: address space of one worker.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        warm_up: Callable[[], None],
+        num_workers: int | None = None,
+        deadline_s: float = 5.0,
+        max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    ) -> None:
+        self.function = function
+        self.warm_up = warm_up
+        self.num_workers = default_num_workers() if num_workers is None else num_workers
+        self.deadline_s = deadline_s
+        self.max_memory_bytes = max_memory_bytes
+        self._pool: ProcessPool | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether workers have been started."""
+        return self._pool is not None
+
+    def run(self, tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Returns `function(*task)`, or a `TaskFailure`, for each task in order.
+
+        Tasks that were lost because the whole pool broke are given to a new pool once.
+        """
+        results: dict[int, Any] = {}
+        for _ in range(2):
+            owed = [index for index in range(len(tasks)) if index not in results]
+            results |= self._attempt({index: tasks[index] for index in owed}) if owed else {}
+        lost = TaskFailure(Outcome.ERROR, "the verifier's workers could not start or were lost")
+        return [results.get(index, lost) for index in range(len(tasks))]
+
+    def close(self) -> None:
+        """Kills the workers."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+            pool.join()
+
+    def _attempt(self, tasks: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """Returns the results of the tasks that were not lost; closes a pool that lost some."""
+        try:
+            futures = {index: self._schedule(task) for index, task in tasks.items()}
+        except RuntimeError:  # the pool broke while it was idle
+            self.close()
+            return {}
+        results = {}
+        for index, future in futures.items():
+            wait([future], timeout=self.deadline_s + STARTUP_S)  # tasks start in order, so this one has its turn
+            if not future.done():
+                break
+            with contextlib.suppress(BrokenProcessPool, CancelledError):
+                results[index] = self._result(future)
+        if len(results) < len(tasks):
+            self.close()
+        return results
+
+    def _schedule(self, task: tuple[Any, ...]) -> "Future[Any]":
+        """Returns the future of a task, starting the pool if need be."""
+        if self._pool is None:
+            self._pool = ProcessPool(
+                max_workers=self.num_workers,
+                max_tasks=TASKS_PER_WORKER,
+                initializer=_prepare_worker,
+                initargs=(self.warm_up, self.max_memory_bytes),
+                context=_WorkerContext(),
+            )
+        args = (self.function, self.deadline_s, task)
+        future: Future[Any] = self._pool.schedule(_run_limited, args=args, timeout=self.deadline_s)
+        return future
+
+    def _result(self, future: "Future[Any]") -> Any:
+        """Returns the result of a finished future, or its failure."""
+        try:
+            return future.result()
+        except (BrokenProcessPool, CancelledError):
+            raise
+        except TimeoutError:
+            return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
+        except ProcessExpired as error:
+            return TaskFailure(Outcome.ERROR, f"the verifier's worker died (exit code {error.exitcode})")
+        except Exception as error:  # the result could not be sent
+            return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
+
+
+def default_num_workers() -> int:
+    """Returns this process's share of the cores, from 1 to 8 (`LOCAL_WORLD_SIZE` processes share a machine)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, min(8, cores // max(1, int(local) if local.isdecimal() else 1)))
+
+
+def _prepare_worker(warm_up: Callable[[], None], max_memory_bytes: int) -> None:
+    """Limits a new worker and runs its imports."""
+    import resource
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
+    with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    warm_up()
+
+
+def _run_limited(function: Callable[..., Any], deadline_s: float, task: tuple[Any, ...]) -> Any:
+    """Returns `function(*task)` or what stopped it, in the worker."""
+    _limit_cpu_seconds(2 * deadline_s)
+    try:
+        return function(*task)
+    except (MemoryError, RecursionError) as error:
+        what = "memory" if isinstance(error, MemoryError) else "recursion"
+        return TaskFailure(Outcome.TIMEOUT, f"exceeded the {what} limit")
+    except BaseException as error:  # SystemExit too: raised in the parent, it would end the run
+        return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
+
+
+def _limit_cpu_seconds(seconds: float) -> None:
+    """Lets the kernel end this worker that many CPU seconds from now, in case the parent died and cannot."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = int(usage.ru_utime + usage.ru_stime + seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+@contextlib.contextmanager
+def _main_script_hidden() -> Iterator[None]:
+    """Hides where the main script is, so that a process started meanwhile does not import it."""
+    main = sys.modules["__main__"]
+    with _main_lock:
+        hidden: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+        vars(main).update(dict.fromkeys(hidden))
+        try:
+            yield
+        finally:
+            vars(main).update(hidden)
+
+
+class _WorkerProcess(SpawnProcess):
+    """A spawned process that does not import the parent's main script."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        with _main_script_hidden():
+            return SpawnProcess._Popen(process_obj)
+
+
+class _WorkerContext(SpawnContext):
+    """Multiprocessing context of `_WorkerProcess`."""
+
+    Process = _WorkerProcess

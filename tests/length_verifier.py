@@ -1,0 +1,6 @@
+"""A verifier for small runs: an untrained model meets it about half the time, so that there is something to learn."""
+
+
+def even_length(problem, completion: str) -> bool:
+    """Returns whether the completion has an even number of characters."""
+    return len(completion) % 2 == 0

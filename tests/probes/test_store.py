@@ -1,0 +1,245 @@
+"""The store: durable draws, separate verdicts, one arm, and faults really made."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from probes.arm import Arm, Sampling
+from probes.store import Draw, ProbeStore, write_atomically
+from rlvr.errors import StoreError, StoreFullError
+from rlvr.problems import Problem, ProblemSet
+from rlvr.verdicts import Outcome, Verdict
+
+ARM = Arm("weights", "tokenizer", {"template": "{question}"}, Sampling(max_new_tokens=8), (1,), "float32")
+PROBLEMS = ProblemSet.of("p", [Problem("1+1", "2"), Problem("2+2", "4", cluster="even"), Problem("3+3", "6")])
+IDS = [problem.problem_id for problem in PROBLEMS]
+
+
+def draw(problem_id: str, index: int, text: str = "2", truncated: bool = False) -> Draw:
+    return Draw(problem_id, index, text, len(text) + 1, truncated, "scripted")
+
+
+def verdict(outcome: Outcome, answer: str | None = None) -> Verdict:
+    return Verdict(outcome, answer, "because")
+
+
+def test_draws_come_back_as_they_went_in(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    draws = [draw(IDS[0], 0, "a\nb\x00é"), draw(IDS[0], 1, "", truncated=True), draw(IDS[1], 0)]
+    store.add_draws(draws)
+    again = ProbeStore.open_existing(tmp_path / "s")
+    assert sorted(again.draws(), key=lambda d: (d.problem_id, d.draw_index)) == sorted(
+        draws, key=lambda d: (d.problem_id, d.draw_index)
+    )
+    assert list(again.draws(IDS[1])) == [draws[2]]
+    assert again.draw_indices() == {IDS[0]: {0, 1}, IDS[1]: {0}}
+    assert again.arm == ARM
+    assert [p.problem_id for p in again.problems()] == IDS
+
+
+def test_a_lone_surrogate_is_stored_as_a_replacement(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0, "a\ud800b")])
+    assert next(store.draws()).completion == "a?b"
+
+
+def test_a_draw_index_is_never_stored_twice(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    with pytest.raises(StoreError, match="stored twice"):
+        store.add_draws([draw(IDS[0], 1), draw(IDS[0], 0)])
+    assert store.draw_indices() == {IDS[0]: {0}}, "the batch is stored whole or not at all"
+
+
+def test_two_arms_in_one_store_are_refused_with_the_field_that_differs(tmp_path):
+    ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    other = replace(ARM, sampling=replace(ARM.sampling, temperature=0.6))
+    with pytest.raises(StoreError, match=r"differ in sampling\. One store holds one arm"):
+        ProbeStore.create(tmp_path / "s", other, PROBLEMS)
+    with pytest.raises(StoreError, match="problem set"):
+        ProbeStore.create(tmp_path / "s", ARM, ProblemSet.of("q", PROBLEMS[:2]))
+
+
+def test_counts_join_draws_with_the_verdicts_of_one_verifier(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], i) for i in range(4)] + [draw(IDS[1], 0)])
+    outcomes = [Outcome.CORRECT, Outcome.WRONG, Outcome.ERROR, Outcome.TIMEOUT]
+    store.add_verdicts("v1", [(IDS[0], i, verdict(o)) for i, o in enumerate(outcomes)])
+    with pytest.raises(StoreError, match="1 draws have no verdict of v1"):
+        store.counts("v1")
+    store.add_verdicts("v1", [(IDS[1], 0, verdict(Outcome.CORRECT))])
+    counts = store.counts()
+    assert counts.problem_ids == (IDS[0], IDS[1])
+    assert counts.n_P.tolist() == [3, 1]
+    assert counts.c_P.tolist() == [1, 1]
+    assert counts.errors_P.tolist() == [1, 0]
+    assert counts.cluster_P == (None, "even")
+
+
+def test_an_error_is_judged_again_and_never_redrawn(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0), draw(IDS[0], 1)])
+    store.add_verdicts("v1", [(IDS[0], 0, verdict(Outcome.ERROR)), (IDS[0], 1, verdict(Outcome.WRONG))])
+    assert [d.draw_index for d in store.unjudged("v1")] == [0]
+    assert {d.draw_index for d in store.unjudged("v2")} == {0, 1}
+    store.add_verdicts("v1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    assert list(store.unjudged("v1")) == []
+    assert store.counts("v1").c_P.tolist() == [1]
+
+
+def test_verdicts_of_two_verifiers_stand_side_by_side(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    store.add_verdicts("strict@1", [(IDS[0], 0, verdict(Outcome.WRONG))])
+    store.add_verdicts("lenient@1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    assert store.verifier_ids() == ["lenient@1", "strict@1"]
+    assert store.counts("strict@1").c_P.tolist() == [0]
+    assert store.counts("lenient@1").c_P.tolist() == [1]
+    with pytest.raises(StoreError, match="name one of them"):
+        store.counts()
+
+
+def test_writers_share_a_store_and_are_read_as_one(tmp_path):
+    first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
+    second = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1)
+    first.add_draws([draw(IDS[0], 0)])
+    second.add_draws([draw(IDS[1], 0)])
+    assert first.draw_indices() == second.draw_indices() == {IDS[0]: {0}, IDS[1]: {0}}
+
+
+def test_verdicts_can_be_deleted_and_made_again(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    store.add_verdicts("v", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    for file in (tmp_path / "s").glob("verdicts-*"):
+        file.unlink()
+    assert [d.draw_index for d in store.unjudged("v")] == [0]
+
+
+def test_statistics_count_outcomes_truncation_and_distinct_answers(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], i, "12", truncated=i == 3) for i in range(4)])
+    rows = [(Outcome.CORRECT, "a"), (Outcome.CORRECT, "a"), (Outcome.CORRECT, "b"), (Outcome.TRUNCATED, None)]
+    store.add_verdicts("v", [(IDS[0], i, verdict(*row)) for i, row in enumerate(rows)])
+    found = store.statistics("v")
+    assert (found.num_draws, found.truncation_rate, found.mean_tokens, found.distinct_correct) == (4, 0.25, 3.0, 2.0)
+    assert found.outcomes["correct"] == 3
+
+
+def test_a_completion_beyond_the_bound_is_refused(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    with pytest.raises(StoreError, match="characters"):
+        store.add_draws([draw(IDS[0], 0, "x" * 200_001)])
+
+
+def test_a_folder_that_is_no_store_and_a_torn_file_are_named(tmp_path):
+    with pytest.raises(StoreError, match="not a store of draws"):
+        ProbeStore.open_existing(tmp_path)
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    file = tmp_path / "s" / "draws-00000.sqlite"
+    file.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match=r"draws-00000\.sqlite"):
+        store.draw_indices()
+    (tmp_path / "s" / "probe.json").write_text("{")
+    with pytest.raises(StoreError, match=r"probe\.json: cannot be read"):
+        ProbeStore.open_existing(tmp_path / "s")
+
+
+def test_an_empty_file_left_by_a_kill_counts_as_no_draws(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    (tmp_path / "s" / "draws-00001.sqlite").touch()
+    assert store.draw_indices() == {}
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "f"
+    write_atomically(file, "one")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(file, "two\ud800")
+    assert file.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+WRITER = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_store import ARM, IDS, PROBLEMS, draw
+    from probes.store import ProbeStore
+    store = ProbeStore.create(Path({path!r}), ARM, PROBLEMS)
+    start = len(store.draw_indices().get(IDS[0], ()))
+    print("start", start, flush=True)
+    for at in range(start, 100_000, 16):
+        store.add_draws([draw(IDS[0], i, "x" * 500) for i in range(at, at + 16)])
+        print("durable", at + 16, flush=True)
+"""
+
+
+def test_kill_9_loses_no_durable_draw_and_duplicates_none(tmp_path):
+    """The writer is killed at ten moments; every batch that it had reported is there, whole, once."""
+    code = textwrap.dedent(WRITER).format(tests=str(Path(__file__).parent), path=str(tmp_path / "s"))
+    reported = 0
+    for round_ in range(10):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3 + round_):
+            word, number = process.stdout.readline().split()
+            reported = max(reported, int(number)) if word == "durable" else reported
+        os.kill(process.pid, signal.SIGKILL)
+        rest = process.stdout.read().split()
+        reported = max([reported, *map(int, rest[1::2])])
+        process.wait()
+        process.stdout.close()
+        stored = ProbeStore.open_existing(tmp_path / "s").draw_indices()[IDS[0]]
+        assert len(stored) >= reported
+        assert stored == set(range(len(stored))), "no gap and no half batch"
+        assert len(stored) % 16 == 0
+
+
+def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
+    """A real file system of 512 kB, full."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(mount)], capture_output=True)
+    if made.returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        store = ProbeStore.create(mount / "s", ARM, PROBLEMS)
+        stored = 0
+        while True:
+            try:
+                store.add_draws([draw(IDS[0], i, "x" * 500) for i in range(stored, stored + 16)])
+            except StoreFullError as error:
+                assert "disk is full; earlier draws are safe" in str(error)
+                break
+            stored += 16
+        assert stored > 0
+        assert store.draw_indices()[IDS[0]] == set(range(stored))
+        with pytest.raises(StoreFullError):
+            ProbeStore.create(mount / "s2", ARM, ProblemSet.of("big", [Problem("x" * 1_000_000, "1")]))
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_the_description_holds_nothing_but_json(tmp_path):
+    ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    description = json.loads((tmp_path / "s" / "probe.json").read_text())
+    assert description["format"] == "probes.store/1"
+    assert Arm.from_json(description["arm"]).arm_id == ARM.arm_id
+
+
+def test_sqlite_keeps_the_rollback_journal(tmp_path):
+    """The write-ahead log needs shared memory, which network file systems lack."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    connection = sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite")
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()

@@ -1,0 +1,110 @@
+"""Kill -9 in the middle of a probe and of a training step: the same command goes on and ends as if nothing happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from probes.index import ProbeIndex
+from probes.store import ProbeStore
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def start(flags: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(flags: list[str]) -> None:
+    process = start(flags)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+
+
+def kill_when(process: subprocess.Popen, condition) -> None:
+    """Waits until the condition holds, then kills with signal 9."""
+    limit = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+
+
+def stores(folder: Path) -> list[ProbeStore]:
+    return [ProbeStore.open_existing(path.parent) for path in folder.glob("probes/*/probe.json")]
+
+
+def all_draws(folder: Path) -> dict[tuple[str, str, int], str]:
+    return {
+        (store.arm.arm_id, draw.problem_id, draw.draw_index): draw.completion
+        for store in stores(folder)
+        for draw in store.draws()
+    }
+
+
+def losses(folder: Path) -> list[tuple[int, float, float]]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [(row["step"], row["loss"], row["grad_norm"]) for row in history if "reward" in row]
+
+
+@pytest.fixture(scope="module")
+def flags(small_recipe):
+    """Draws enough that a probe takes a while, chunk by chunk."""
+    return lambda folder: small_recipe(
+        folder, probe_max_draws=2048, probe_problems="countdown:probe?num=12", max_steps=6
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(flags, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(flags(folder))
+    return folder
+
+
+def test_killed_in_a_probe_and_in_training_the_run_ends_the_same(flags, uninterrupted, tmp_path):
+    folder = tmp_path / "run"
+
+    def index_has(step: int) -> bool:
+        return any(entry.step == step for entry in ProbeIndex(folder).entries())
+
+    # In the middle of the first probe, of training after it, and of the probe at step 4.
+    kill_when(start(flags(folder)), lambda: len(all_draws(folder)) > 2000)
+    first = all_draws(folder)
+    assert not index_has(0)
+    kill_when(start(flags(folder)), lambda: index_has(0))
+    kill_when(start(flags(folder)), lambda: index_has(2) and len(stores(folder)) == 3)
+    durable = all_draws(folder)
+    assert first.items() <= durable.items(), "no durable draw was lost or changed"
+    finish(flags(folder))
+
+    final = all_draws(folder)
+    assert durable.items() <= final.items()
+    assert final == all_draws(uninterrupted), "same arms, same draws, none twice"
+    assert losses(folder) == losses(uninterrupted)
+    ended, whole = (json.loads((place / "summary.json").read_text())["probes"] for place in (folder, uninterrupted))
+    assert [probe["pass@k"] for probe in ended] == [probe["pass@k"] for probe in whole]
+
+
+def test_a_checkpoint_that_was_cut_short_is_not_resumed_from(flags, uninterrupted, tmp_path):
+    from rlvr.run_folder import RunFolder
+
+    folder = tmp_path / "run"
+    process = start(flags(folder))
+    kill_when(process, lambda: (folder / "checkpoint-2" / "COMPLETE").exists())
+    torn = folder / "checkpoint-4"
+    torn.mkdir(exist_ok=True)
+    (torn / "model.safetensors").write_bytes(b"half")
+    (torn / "COMPLETE").unlink(missing_ok=True)
+    assert RunFolder(folder).last_checkpoint() == folder / "checkpoint-2"
+    finish(flags(folder))
+    assert losses(folder) == losses(uninterrupted)
