@@ -164,8 +164,8 @@ def compare(
     tell: a change of g in every problem is named from about 3.7 / g problems on (95 %, a single k). In return the words
     stay right where most problems gain a little and rare ones are lost, where intervals made of differences seen fail.
 
-    Under "no change", `gain` or `loss` appears anywhere in at most 1 - confidence of comparisons, in practice far less
-    often. This is exact for values of 0 and 1 at a single k, otherwise measured in the tests and not proved.
+    Under "no change", `gain` or `loss` appears anywhere in at most 1 - confidence of comparisons. This is exact for
+    values of 0 and 1 at a single k, otherwise measured in the tests and not proved.
 
     Shapes:
         base_PK: (P, K) float in [0, 1]; other_SPK: (P, K), or (S, P, K) for a stack of steps.

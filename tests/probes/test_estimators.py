@@ -1,6 +1,7 @@
 from fractions import Fraction
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,11 @@ def draws(draw, max_n=200):
     return n, draw(st.integers(0, n)), draw(st.integers(1, n))
 
 
+def named(problem_ids, n, c, errors=(), clusters=()):
+    """Counts from plain lists."""
+    return Counts(problem_ids, n, c, errors, clusters)
+
+
 def counts_of(*pairs, errors=()):
     n, c = zip(*pairs, strict=True)
     return Counts(tuple(f"p{row}" for row in range(len(n))), np.array(n), np.array(c), np.array(errors))
@@ -29,7 +35,8 @@ def binomial(n, p):
     return np.array([float(comb(n, c) * p**c * (1 - p) ** (n - c)) for c in range(n + 1)])
 
 
-def every_c(n):
+def every_c(n) -> tuple[Any, Any]:
+    """n and c of every possible number of successes."""
     return np.full(n + 1, n), np.arange(n + 1)
 
 
@@ -164,7 +171,7 @@ def test_draw_variance_of_one_attempt_is_that_of_a_mean():
 
 
 def test_counts_fill_in_errors_and_clusters():
-    counts = Counts(("a", "b"), [4, 4], [1, 2])
+    counts = named(("a", "b"), [4, 4], [1, 2])
     assert counts.errors_P.tolist() == [0, 0]
     assert counts.cluster_P == (None, None)
     assert counts.n_P.dtype == np.int64
@@ -174,7 +181,7 @@ def test_counts_fill_in_errors_and_clusters():
 
 def test_counts_cannot_be_changed():
     given_n = np.array([4])
-    counts = Counts(("a",), given_n, np.array([1]))
+    counts = named(("a",), given_n, np.array([1]))
     given_n[0] = 1
     assert counts.n_P.tolist() == [4]
     with pytest.raises(ValueError, match="read-only"):
@@ -195,7 +202,7 @@ def test_counts_cannot_be_changed():
 )
 def test_impossible_counts_name_the_problem(n, c, message):
     with pytest.raises(ProblemError, match=message):
-        Counts(("a", "b"), n, c)
+        named(("a", "b"), n, c)
 
 
 def test_negative_errors_name_the_problem():
@@ -205,19 +212,19 @@ def test_negative_errors_name_the_problem():
 
 def test_repeated_problem_is_named():
     with pytest.raises(ProblemError, match="problem 'a' occurs more than once"):
-        Counts(("a", "b", "a"), [4, 4, 4], [1, 1, 1])
+        named(("a", "b", "a"), [4, 4, 4], [1, 1, 1])
 
 
 def test_counts_need_a_problem_and_one_cluster_each():
     with pytest.raises(ProblemError, match="no problems found"):
-        Counts((), [], [])
+        named((), [], [])
     with pytest.raises(ProblemError, match="1 clusters for 2 problems"):
-        Counts(("a", "b"), [4, 4], [1, 1], cluster_P=("x",))
+        named(("a", "b"), [4, 4], [1, 1], clusters=("x",))
 
 
 def test_alignment_reorders_every_array():
-    base = Counts(("a", "b", "c"), [4, 4, 4], [0, 1, 2])
-    other = Counts(("c", "a", "b"), [8, 6, 7], [3, 1, 2], [9, 7, 8], ("z", "x", "y"))
+    base = named(("a", "b", "c"), [4, 4, 4], [0, 1, 2])
+    other = named(("c", "a", "b"), [8, 6, 7], [3, 1, 2], [9, 7, 8], ("z", "x", "y"))
     aligned = other.aligned_to(base)
     assert aligned.problem_ids == ("a", "b", "c")
     assert aligned.n_P.tolist() == [6, 7, 8]
@@ -227,15 +234,15 @@ def test_alignment_reorders_every_array():
 
 
 def test_alignment_names_the_problems_that_differ():
-    base = Counts(("a", "b"), [4, 4], [0, 1])
-    other = Counts(("b", "c"), [4, 4], [0, 1])
+    base = named(("a", "b"), [4, 4], [0, 1])
+    other = named(("b", "c"), [4, 4], [0, 1])
     with pytest.raises(InputError, match="only in the first: a; only in the second: c"):
         other.aligned_to(base)
 
 
 def test_alignment_lists_five_names_at_most():
-    base = Counts(("a",), [4], [0])
-    other = Counts(tuple("abcdefghij"), [4] * 10, [0] * 10)
+    base = named(("a",), [4], [0])
+    other = named(tuple("abcdefghij"), [4] * 10, [0] * 10)
     with pytest.raises(InputError, match=r"only in the second: b, c, d, e, f and 4 more"):
         other.aligned_to(base)
 

@@ -36,14 +36,14 @@ def counts_from(c, n=8, ids=None, **more):
     return Counts(ids, np.full(len(c), n), np.array(c), **more)
 
 
-def differences(*values):
-    """Base and other arm whose differences at one k are the given values."""
-    values = np.array(values)
-    return np.maximum(-values, 0)[:, None], np.maximum(values, 0)[:, None]
+def compare_differences(values, **more):
+    """Compares two arms whose differences at one k are the given values."""
+    column = np.array(values)[:, None]
+    return compare(np.maximum(-column, 0), np.maximum(column, 0), [1], **more)
 
 
 def verdict(*values, **more):
-    return compare(*differences(*values), [1], **more).at().verdict_K[0]
+    return compare_differences(values, **more).at().verdict_K[0]
 
 
 # problem_interval
@@ -318,7 +318,7 @@ def test_comparison_is_seeded():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=15))
 def test_band_holds_the_difference_and_stays_in_range(values):
-    result = compare(*differences(*values), [1], num_resamples=300)
+    result = compare_differences(values, num_resamples=300)
     assert -1 <= result.lo_SK[0, 0] <= result.difference_SK[0, 0] + 1e-12
     assert result.difference_SK[0, 0] - 1e-12 <= result.hi_SK[0, 0] <= 1
 

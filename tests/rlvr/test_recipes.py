@@ -54,7 +54,7 @@ def test_the_number_of_probes(every, probes):
 
 def test_flags_override_and_are_recorded_as_given():
     path = str(ROOT / "recipes/countdown-tiny/grpo.yaml")
-    recipe = read_recipe(path, ["--learning_rate", "1e-5", "--bf16", "false", "--no_remove_unused_columns"])
+    recipe = read_recipe(path, ["--learning_rate", "1e-5", "--bf16", "false", "--no_shuffle_dataset"])
     assert recipe.values["learning_rate"] == 1e-5
     assert "learning_rate" in recipe.given
     assert "vllm_mode" not in recipe.given
