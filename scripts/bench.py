@@ -1,0 +1,169 @@
+"""Measure speed as ratios against a named peer in the same run: `make bench`.
+
+    step      a GRPO step of ours (probe attached, none due) against a bare TRL GRPOTrainer's, measured in turn
+    engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
+    import    seconds of `import probes`
+
+The limits stand beside the figures. Nothing is asserted: a busy machine is not a defect.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from probes.arm import Sampling, arm_of
+from probes.engines import Request
+from probes.engines.transformers import TransformersEngine
+from rlvr.models import load_model, load_tokenizer, resolve_model
+from rlvr.problems import load_problems
+from rlvr.prompts import PromptFormat
+from rlvr.recipe import Recipe, read_recipe
+
+RECIPE = Path(__file__).parent.parent / "recipes/countdown-tiny/grpo.yaml"
+NUM_RETURN = 256
+
+
+def bench_step(num_rounds: int, steps: int) -> dict[str, float]:
+    """Returns the median ratio of step times, ours to TRL's; the two take turns, ours first in every other round."""
+    from rlvr.train import load_inputs
+
+    seconds: dict[str, list[float]] = {"ours": [], "trl": []}
+    for round_ in range(num_rounds):
+        for name in ("ours", "trl") if round_ % 2 else ("trl", "ours"):
+            with tempfile.TemporaryDirectory() as folder:
+                flags = ["--output_dir", folder, "--max_steps", str(steps), "--save_strategy", "no"]
+                recipe = read_recipe(str(RECIPE), [*flags, "--report_to", "none", "--disable_tqdm", "true"])
+                seconds[name].append(time_training(recipe, load_inputs(recipe), name == "ours", steps))
+    ours, trl = (statistics.median(seconds[name]) for name in ("ours", "trl"))
+    return {"ours_s": ours, "trl_s": trl, "ratio": ours / trl}
+
+
+def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> float:
+    """Returns seconds per step of a short training, its first step left out."""
+    from transformers import TrainerCallback
+
+    from rlvr.train import make_trainer
+
+    class Clock(TrainerCallback):
+        """Notes when steps end."""
+
+        def __init__(self) -> None:
+            self.ends: list[float] = []
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            """Notes the time."""
+            self.ends.append(time.perf_counter())
+
+    clock = Clock()
+    trainer = make_trainer(recipe, recipe.training(), inputs) if is_ours else bare_trainer(recipe, inputs)
+    trainer.add_callback(clock)
+    trainer.train()
+    return (clock.ends[-1] - clock.ends[0]) / (steps - 1)
+
+
+def bare_trainer(recipe: Recipe, inputs: Any) -> Any:
+    """Returns TRL's own GRPOTrainer on the same configuration, model, data and verifier."""
+    from trl import GRPOTrainer
+
+    from rlvr.train import make_dataset
+
+    source = resolve_model(recipe.model.model_name_or_path)
+    tokenizer = load_tokenizer(source, None, trust_remote_code=False)
+
+    def accuracy(completions: list[str], problem_id: list[str], **_: Any) -> list[float]:
+        items = [(inputs.problems.by_id[key], text) for key, text in zip(problem_id, completions, strict=True)]
+        return [float(verdict.correct) for verdict in inputs.verifier.verify(items)]
+
+    return GRPOTrainer(
+        load_model(source, None, trust_remote_code=False, dtype="float32"),
+        reward_funcs=accuracy,
+        args=recipe.training(),
+        train_dataset=make_dataset(inputs, tokenizer),
+        processing_class=tokenizer,
+    )
+
+
+def bench_engine(num_problems: int, num_rounds: int) -> dict[str, float]:
+    """Returns tokens per second of both, the best of the rounds, and their ratio; the two take turns."""
+    source = resolve_model("testbed:countdown-tiny")
+    tokenizer = load_tokenizer(source, None, trust_remote_code=False)
+    model = load_model(source, None, trust_remote_code=False).eval()
+    prompt_format, problems = PromptFormat(), load_problems(f"countdown:probe?num={num_problems}")
+    arm = arm_of(model, tokenizer, prompt_format, Sampling(max_new_tokens=24))
+    prompts = {problem.problem_id: tuple(prompt_format.token_ids(problem, tokenizer)) for problem in problems}
+    ours, peer = [], []
+    for _ in range(num_rounds):
+        ours.append(tokens_per_second_of_engine(TransformersEngine(model, tokenizer, arm), prompts))
+        peer.append(tokens_per_second_of_generate(model, tokenizer, prompts))
+    return {"ours_tokens_per_s": max(ours), "generate_tokens_per_s": max(peer), "ratio": max(ours) / max(peer)}
+
+
+def tokens_per_second_of_engine(engine: TransformersEngine, prompts: dict[str, tuple[int, ...]]) -> float:
+    """Returns generated tokens per second of the engine, stop tokens included."""
+    requests = [Request(key, prompt, tuple(range(NUM_RETURN))) for key, prompt in prompts.items()]
+    started = time.perf_counter()
+    tokens = sum(draw.num_tokens for batch in engine.sample(requests) for draw in batch)
+    return tokens / (time.perf_counter() - started)
+
+
+@torch.inference_mode()
+def tokens_per_second_of_generate(model: Any, tokenizer: Any, prompts: dict[str, tuple[int, ...]]) -> float:
+    """Returns generated tokens per second of `generate`; padding behind a stop token does not count."""
+    started, tokens = time.perf_counter(), 0
+    for prompt in prompts.values():
+        ids = torch.tensor([prompt])
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=True,
+            top_k=0,
+            max_new_tokens=24,
+            num_return_sequences=NUM_RETURN,
+        )
+        tokens += int((output[:, len(prompt) :] != tokenizer.pad_token_id).sum())
+    return tokens / (time.perf_counter() - started)
+
+
+def bench_import() -> dict[str, float]:
+    """Returns the best of five times of `import probes` in a new interpreter, start-up excluded."""
+    code = "import time; t = time.perf_counter(); import probes; print(time.perf_counter() - t)"
+    command = [sys.executable, "-c", code]
+    times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+    return {"seconds": min(times)}
+
+
+def main() -> None:
+    """Runs the benchmarks and prints one line each, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    as_json = parser.parse_args().json
+    result = {
+        "import": bench_import(),
+        "engine": bench_engine(num_problems=20, num_rounds=3),
+        "step": bench_step(num_rounds=3, steps=8),
+    }
+    if as_json:
+        print(json.dumps(result))
+        return
+    step, engine = result["step"], result["engine"]
+    print(f"import probes: {result['import']['seconds']:.3f} s (limit 0.3)")
+    print(
+        f"engine against generate(num_return_sequences={NUM_RETURN}): {engine['ratio']:.2f} times the tokens "
+        f"per second ({engine['ours_tokens_per_s']:,.0f} to {engine['generate_tokens_per_s']:,.0f}; limit: at least 1.8)"
+    )
+    print(
+        f"GRPO step against TRL's: {step['ratio']:.3f} times the seconds ({step['ours_s']:.2f} to {step['trl_s']:.2f}; "
+        "limit: at most 1.05)"
+    )
+
+
+if __name__ == "__main__":
+    main()

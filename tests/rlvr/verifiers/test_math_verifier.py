@@ -1,0 +1,109 @@
+r"""The math verifier: forms of an answer, pathological answers, killed workers."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr.errors import ProblemError
+from rlvr.problems import Problem, load_problems
+from rlvr.verdicts import Outcome
+from rlvr.verifiers.answers import extract_answer
+from rlvr.verifiers.math import MathVerifier
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    made = MathVerifier(num_workers=2, deadline_s=3.0)
+    yield made
+    made.close()
+
+
+def outcome(verifier, gold: str, completion: str) -> Outcome:
+    return verifier.verify([(Problem("q", gold), completion)])[0].outcome
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        (r"So \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{1} or rather \boxed{2}", "2"),
+        ("He pays 5.\n#### 18", "18"),
+        ("The answer is 42.", "42"),
+        ("first 3 then 4", "4"),
+        ("no number here", None),
+        ("", None),
+    ],
+)
+def test_the_answer_of_a_completion(completion, expected):
+    assert extract_answer(completion) == expected
+
+
+@pytest.mark.parametrize(
+    ("gold", "completion", "expected"),
+    [
+        ("18", "#### 18", Outcome.CORRECT),
+        ("1234", r"\boxed{1,234}", Outcome.CORRECT),
+        (r"\frac{1}{2}", r"\boxed{0.5}", Outcome.CORRECT),
+        (r"\frac{1}{2}", r"\boxed{\dfrac12}", Outcome.CORRECT),
+        ("x^2+2x+1", r"\boxed{(x+1)^2}", Outcome.CORRECT),
+        ("18", r"\boxed{19}", Outcome.WRONG),
+        (r"\frac{1}{2}", r"\boxed{\frac{1}{3}}", Outcome.WRONG),
+        ("18", "I do not know", Outcome.UNPARSED),
+    ],
+)
+def test_verdicts(verifier, gold, completion, expected):
+    assert outcome(verifier, gold, completion) == expected
+
+
+def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier):
+    """A power tower hangs sympy; others are large, deep or hold control characters. Their neighbours stay right."""
+    hostile = ["9^{9^{9^{9}}}", "9" * 100_000, "{" * 5000 + "1" + "}" * 5000, "1\x002", r"\frac{" * 500]
+    items = []
+    for text in hostile:
+        items += [(Problem("q", "x+1"), rf"\boxed{{{text}}}"), (Problem("q", r"\frac{1}{4}"), r"\boxed{0.25}")]
+    started = time.monotonic()
+    verdicts = verifier.verify(items)
+    assert time.monotonic() - started < 60
+    assert all(verdict.outcome is not Outcome.CORRECT for verdict in verdicts[::2])
+    assert all(verdict.outcome is Outcome.CORRECT for verdict in verdicts[1::2])
+    assert all(len(verdict.answer or "") <= 1000 and len(verdict.reason) <= 1000 for verdict in verdicts)
+
+
+def test_a_killed_worker_does_not_take_the_caller_with_it():
+    """Every child of this process is killed while it works; the verdicts after it are right."""
+    verifier = MathVerifier(num_workers=1, deadline_s=3.0)
+    assert outcome(verifier, "x+1", r"\boxed{1+x}") is Outcome.CORRECT
+    for child in children():
+        os.kill(child, signal.SIGKILL)
+    first = outcome(verifier, "x+2", r"\boxed{2+x}")
+    assert first in (Outcome.CORRECT, Outcome.ERROR)
+    assert outcome(verifier, "x+3", r"\boxed{3+x}") is Outcome.CORRECT
+    verifier.close()
+
+
+def children() -> list[int]:
+    return [int(text) for text in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def test_a_gold_answer_that_is_no_mathematics_is_named(verifier):
+    with pytest.raises(ProblemError) as caught:
+        verifier.check_problems([Problem("fine", "3"), Problem("bad", r"\begin{")])
+    assert Problem("bad", r"\begin{").problem_id in str(caught.value)
+
+
+@pytest.mark.slow
+def test_every_gold_answer_of_math500_is_correct_against_itself(verifier, shared_data):
+    problems = load_problems(str(shared_data / "math500_test.jsonl"))
+    verdicts = verifier.verify([(problem, rf"\boxed{{{problem.answer}}}") for problem in problems])
+    wrong = [problem.answer for problem, verdict in zip(problems, verdicts, strict=True) if not verdict.correct]
+    assert wrong == []
+
+
+def test_nothing_is_started_for_answers_that_strings_decide():
+    verifier = MathVerifier(num_workers=1)
+    assert outcome(verifier, "18", "#### 18") is Outcome.CORRECT
+    assert outcome(verifier, "18", "#### 17") is Outcome.WRONG
+    assert not verifier.pool.running
