@@ -21,10 +21,9 @@ def print_table(summary: Mapping[str, Any]) -> None:
     table = Table(title=f"pass@k of {summary['run']['model']} with {percent} intervals; verdict against step 0")
     table.add_column("step", justify="right")
     for k in ks:
-        table.add_column(f"pass@{k}")
-        table.add_column("verdict")
+        table.add_column(f"pass@{k}", no_wrap=True)
     for probe in summary["probes"]:
-        cells = [cell for k in ks for cell in (estimate_text(probe["pass@k"][str(k)]), verdict_text(probe, k))]
+        cells = [f"{estimate_text(probe['pass@k'][str(k)])}\n{verdict_text(probe, k)}" for k in ks]
         table.add_row(str(probe["step"]), *cells)
     console = Console()
     console.print(table)
@@ -39,10 +38,10 @@ def shown_ks(ks: Sequence[int]) -> list[int]:
 
 
 def estimate_text(value: Mapping[str, Any]) -> str:
-    """Returns `0.281 [0.24, 0.33]`."""
+    """Returns `0.281 (0.24 to 0.33)`."""
     if value["lo"] is None:
-        return f"{value['estimate']:.3f} [cannot tell]"
-    return f"{value['estimate']:.3f} [{value['lo']:.3f}, {value['hi']:.3f}]"
+        return f"{value['estimate']:.3f} (cannot tell)"
+    return f"{value['estimate']:.3f} ({value['lo']:.2f} to {value['hi']:.2f})"
 
 
 def verdict_text(probe: Mapping[str, Any], k: int) -> str:

@@ -157,7 +157,7 @@ def main() -> None:
     print(f"import probes: {result['import']['seconds']:.3f} s (limit 0.3)")
     print(
         f"engine against generate(num_return_sequences={NUM_RETURN}): {engine['ratio']:.2f} times the tokens "
-        f"per second ({engine['ours_tokens_per_s']:,.0f} to {engine['generate_tokens_per_s']:,.0f}; limit: at least 1.8)"
+        f"a second ({engine['ours_tokens_per_s']:,.0f} to {engine['generate_tokens_per_s']:,.0f}; limit: at least 1.8)"
     )
     print(
         f"GRPO step against TRL's: {step['ratio']:.3f} times the seconds ({step['ours_s']:.2f} to {step['trl_s']:.2f}; "
