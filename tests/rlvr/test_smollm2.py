@@ -28,6 +28,7 @@ def gguf_folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Could not find a config file")  # peft, on a folder that has a GGUF file only
 def test_a_few_steps_and_a_small_probe_on_gsm8k(gguf_folder, shared_data, tmp_path):
     data = shared_data / "gsm8k_test.jsonl"
     changes = {
