@@ -154,6 +154,21 @@ class MarkComplete(TrainerCallback):  # type: ignore[misc]
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "COMPLETE").touch()
 
 
+class TrainingIsOverError(Exception):
+    """The checkpoint that a run was resumed from is its last: there is no step left to take."""
+
+
+class StopAtLastStep(TrainerCallback):  # type: ignore[misc]
+    """Keeps a run that is resumed from its last checkpoint from training on: transformers would take one more step."""
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Raises `TrainingIsOverError` where no step is left; `rlvr.train` catches it."""
+        if state.global_step >= state.max_steps:
+            raise TrainingIsOverError
+
+
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that decide results, where installed."""
     found = {"python": sys.version.split()[0]}

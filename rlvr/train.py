@@ -17,7 +17,7 @@ from rlvr.progress import show_progress
 from rlvr.prompts import PromptFormat, eos_token_ids
 from rlvr.recipe import Recipe
 from rlvr.rewards import make_reward_function
-from rlvr.run_folder import MarkComplete, RunFolder
+from rlvr.run_folder import MarkComplete, RunFolder, StopAtLastStep, TrainingIsOverError
 from rlvr.verifiers import Verifier, make_verifier
 
 Attach = Callable[[Any], None]
@@ -73,14 +73,21 @@ def train(
     trainer.accelerator.wait_for_everyone()
     for each in attach:
         each(trainer)
-    checkpoint = folder.last_checkpoint()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    train_or_resume(trainer, folder.last_checkpoint())
     trainer.save_model(args.output_dir)
     trainer.save_state()
     if trainer.accelerator.is_main_process:
         folder.mark_finished()
     inputs.verifier.close()
     return folder
+
+
+def train_or_resume(trainer: Any, checkpoint: Path | None) -> None:
+    """Trains to the last step; from a checkpoint of the last step, only ends what a kill left undone."""
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except TrainingIsOverError:
+        trainer.control = trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
 
 
 def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
@@ -108,7 +115,7 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
             train_dataset=make_dataset(inputs, tokenizer),
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
-            callbacks=[MarkComplete()],
+            callbacks=[MarkComplete(), StopAtLastStep()],
         )
     except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
         raise RecipeError(" ".join(str(error).split())) from error

@@ -108,3 +108,16 @@ def test_a_checkpoint_that_was_cut_short_is_not_resumed_from(flags, uninterrupte
     assert RunFolder(folder).last_checkpoint() == folder / "checkpoint-2"
     finish(flags(folder))
     assert losses(folder) == losses(uninterrupted)
+
+
+def test_killed_in_the_last_probe_the_run_takes_no_further_step(flags, uninterrupted, tmp_path):
+    """transformers takes one more step when it resumes from the checkpoint of the last step."""
+    folder = tmp_path / "run"
+    kill_when(start(flags(folder)), lambda: (folder / "checkpoint-6" / "COMPLETE").exists())
+    assert not (folder / "FINISHED").exists()
+    assert not any(entry.step == 6 for entry in ProbeIndex(folder).entries())
+    finish(flags(folder))
+    assert losses(folder) == losses(uninterrupted)
+    assert all_draws(folder) == all_draws(uninterrupted)
+    model = "model.safetensors"
+    assert (folder / model).read_bytes() == (uninterrupted / model).read_bytes()
