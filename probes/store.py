@@ -182,6 +182,10 @@ class ProbeStore:
         for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
+    def engines(self) -> set[str]:
+        """Returns the names of the engines that made the stored draws."""
+        return {row[0] for row in self._rows("draws", "SELECT DISTINCT engine FROM draws")}
+
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
         judged = {key for key, outcome, _ in self._verdicts(verifier_id) if outcome != Outcome.ERROR}

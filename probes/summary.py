@@ -255,7 +255,7 @@ def _example(problem: Problem, change: str, probes: Sequence[Measured], rng: ran
 def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
     """Returns what cannot be said, and what could mislead, in sentences."""
     found = []
-    if any(draw.engine == "scripted" for probe in probes[:1] for draw in probe.store.draws()):
+    if any("scripted" in probe.store.engines() for probe in probes):
         found.append("The draws come from the scripted engine: they show the software, not a model.")
     if probes and len(probes[0].counts.problem_ids) < 30:
         found.append(f"Only {len(probes[0].counts.problem_ids)} problems: intervals over problems are rough.")

@@ -41,6 +41,7 @@ def test_draws_come_back_as_they_went_in(tmp_path):
     )
     assert list(again.draws(IDS[1])) == [draws[2]]
     assert again.draw_indices() == {IDS[0]: {0, 1}, IDS[1]: {0}}
+    assert again.engines() == {"scripted"}
     assert again.arm == ARM
     assert [p.problem_id for p in again.problems()] == IDS
 

@@ -21,6 +21,22 @@ def launch(*arguments: str) -> str:
     return result.stdout
 
 
+def trained(folder: Path) -> list[tuple[int, float, float]]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [(row["step"], row["grad_norm"], row["entropy"]) for row in history if "reward" in row]
+
+
+def test_accelerate_launch_trains_as_the_command_does(small_recipe, tmp_path):
+    """Same seed, one process: equal losses and an equal model, bit for bit."""
+    command, launched = tmp_path / "command", tmp_path / "launched"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # accelerate launch sets it
+    flags = small_recipe(command, probe_problems="")
+    subprocess.run([sys.executable, "-m", "rlvr.cli", "train", *flags], cwd=ROOT, env=environment, check=True)
+    launch("--cpu", "--num_processes", "1", "scripts/train.py", *small_recipe(launched, probe_problems=""))
+    assert trained(command) == trained(launched)
+    assert (command / "model.safetensors").read_bytes() == (launched / "model.safetensors").read_bytes()
+
+
 def base_counts(folder: Path):
     index = ProbeIndex(folder)
     store = ProbeStore.open_existing(index.store_path(index.entries()[0]))

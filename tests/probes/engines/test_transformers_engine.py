@@ -84,7 +84,7 @@ def test_lengths_and_the_truncation_flag(tiny_model, tiny_tokenizer, arm):
     assert any(not draw.truncated for draw in draws)
     for draw in draws:
         tokens = len(tiny_tokenizer(draw.completion, add_special_tokens=False)["input_ids"])
-        assert draw.num_tokens == tokens + (0 if draw.truncated else 1) or draw.num_tokens > tokens
+        assert draw.num_tokens >= tokens + (0 if draw.truncated else 1), "special tokens leave the text, not the count"
         assert draw.num_tokens == 12 or not draw.truncated
         assert draw.engine == "transformers"
 
