@@ -103,3 +103,16 @@ def test_identity_depends_on_content_alone():
         for name, rows in (("x", [first, Problem("r", "1")]), ("y", [Problem("r", "1"), first]))
     )
     assert one.content_id == two.content_id
+
+
+def test_a_data_set_by_name_goes_through_the_datasets_library(tmp_path, monkeypatch):
+    """`datasets` resolves org/name to a folder before it asks the Hub, so the real call runs without a network."""
+    folder = tmp_path / "org" / "sums"
+    folder.mkdir(parents=True)
+    write(folder / "train.jsonl", {"question": "1+1?", "answer": "#### 2"}, {"question": "2+2?", "answer": "#### 4"})
+    write(folder / "test.jsonl", {"question": "3+3?", "answer": "#### 6"})
+    monkeypatch.chdir(tmp_path)
+    assert [problem.answer for problem in load_problems("org/sums?split=train")] == ["2", "4"]
+    assert [problem.question for problem in load_problems("org/sums?split=test&limit=1")] == ["3+3?"]
+    with pytest.raises(ProblemError, match="test"):
+        load_problems("org/sums?split=validation")
