@@ -19,6 +19,8 @@ from rlvr.prompts import PromptFormat, eos_token_ids
 if TYPE_CHECKING:
     import torch
 
+DECLARED = "declared:"
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -51,6 +53,11 @@ class Arm:
     dtype: str
 
     @property
+    def is_declared(self) -> bool:
+        """Whether the weights are known by name only."""
+        return self.weights.startswith(DECLARED)
+
+    @property
     def arm_id(self) -> str:
         """16 hex digits over all fields."""
         return content_hash(self.to_json())[:16]
@@ -69,6 +76,14 @@ class Arm:
         """Returns the names of the fields in which two arms differ."""
         mine, theirs = self.to_json(), other.to_json()
         return [field.name for field in fields(self) if mine[field.name] != theirs[field.name]]
+
+
+def declared_arm(model: str, prompt: dict[str, Any], sampling: Sampling, tokenizer: str = "declared") -> Arm:
+    """Returns the arm of a model whose weights cannot be seen, behind a server or in another tool's log.
+
+    Its identity is what was declared: two models served under one name are not told apart.
+    """
+    return Arm(f"{DECLARED}{model}", tokenizer, prompt, sampling, stop_token_ids=(), dtype="declared")
 
 
 def arm_of(model: Any, tokenizer: Any, prompt_format: PromptFormat, sampling: Sampling) -> Arm:

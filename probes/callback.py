@@ -5,7 +5,8 @@ Does not own: the probe itself (`probes.probe`), the summary (`probes.summary`).
 
 It works in any trainer that derives from `transformers.Trainer`, GRPOTrainer of TRL among them:
 
-    callback = ProbeCallback(ProbeSettings(problems=..., verifier=..., plan=Plan(512), probe_steps=50), run_dir)
+    settings = ProbeSettings(problems=..., verifier=..., plan=Plan.sequential(512), k_max=256, probe_steps=50)
+    callback = ProbeCallback(settings, run_dir)
     callback.attach(trainer)
     trainer.train()
 """
@@ -25,7 +26,7 @@ from probes.engines.live import keep_random_states, live_model
 from probes.engines.transformers import TransformersEngine
 from probes.index import ProbeEntry, ProbeIndex
 from probes.plan import Plan
-from probes.probe import run_probe, shard, tokenize_prompts
+from probes.probe import render_prompts, run_probe, shard
 from probes.store import ProbeStore
 from rlvr.errors import RlvrError
 from rlvr.problems import ProblemSet
@@ -132,7 +133,7 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
                 state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0
             )
             if accelerator.is_main_process:
-                ProbeStore.create(path, arm, settings.problems)
+                ProbeStore.create(path, arm, settings.problems).set_plan(settings.plan)
             accelerator.wait_for_everyone()
             store = ProbeStore.create(path, arm, settings.problems, writer=accelerator.process_index)
             self._draw(model, store, state.global_step)
@@ -148,8 +149,16 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         if index.holds(entry):
             return
         index.add(entry)
+        self._log({**self._metrics(state), "probe/seconds": entry.seconds})
+
+    def _log(self, metrics: dict[str, float]) -> None:
+        """Logs through the trainer and leaves its own logging of this step as it was due."""
+        control = self.trainer.control
+        was_due = control.should_log
         # Trainer.log itself: a subclass's log would flush half-gathered training metrics here.
-        Trainer.log(self.trainer, {**self._metrics(state), "probe/seconds": entry.seconds})
+        Trainer.log(self.trainer, metrics)
+        # Logging clears this flag; the step's own loss would never be logged.
+        control.should_log = was_due
 
     def _metrics(self, state: TrainerState) -> dict[str, float]:
         """Returns what `after_probe` makes of the probe; a failure there does not end the training."""
@@ -165,10 +174,8 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         """Makes this process's share of the draws, with a progress bar on the main process."""
         accelerator, settings, tokenizer = self.trainer.accelerator, self.settings, self.trainer.processing_class
         mine = shard(settings.problems, accelerator.process_index, accelerator.num_processes)
-        prompts = tokenize_prompts(settings.problems, settings.prompt_format, tokenizer)
-        stored = store.draw_indices()
-        owed = sum(len(settings.plan.owed(stored.get(problem.problem_id, set()))) for problem in mine)
+        prompts = render_prompts(settings.problems, settings.prompt_format, tokenizer)
         engine = TransformersEngine(model, tokenizer, store.arm)
         hidden = not accelerator.is_main_process or self.trainer.args.disable_tqdm
-        with tqdm(total=owed, desc=f"probe at step {step}", unit="draw", leave=False, disable=hidden) as bar:
+        with tqdm(total=0, desc=f"probe at step {step}", unit="draw", leave=False, disable=hidden) as bar:
             run_probe(engine, store, mine, prompts, settings.plan, settings.verifier, bar)

@@ -1,5 +1,5 @@
 # ruff: noqa: N802, N815 - shape suffixes are part of the names: _P problem, _T draw, _K attempts.
-"""Pass@k and its draw-sampling error: pure functions of counts, for a fixed number of draws per problem.
+"""Pass@k and its draw-sampling error: pure functions of counts.
 
     Counts         n draws judged and c draws correct, per problem
     fail_at_k      unbiased estimate of q^k, the chance that k draws all fail
@@ -8,8 +8,9 @@
     error_bounds   pass@k if every unjudged draw were wrong, and if every one were correct
     detectable_p   the largest success probability that is compatible with no success in n draws
 
-Owns: `Counts` and every estimate that holds the set of problems fixed.
-Does not own: what the choice of problems adds (`probes.intervals`); reading counts (`probes.tables`, `probes.store`).
+Owns: `Counts`, the estimates for a fixed number of draws, and everything that holds the set of problems fixed.
+Does not own: the estimate under a plan that stops early (`probes.sequential`); what the choice of problems adds
+(`probes.intervals`); reading counts (`probes.tables`, `probes.store`).
 
 No estimate is "any of the first k draws" (needlessly noisy) or draws with replacement (biased: one success in n = k = 4
 would give 0.68 where the estimate is 1).
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from probes.plan import Plan
+from probes.sequential import fail_at_k_under
 from rlvr.errors import InputError, ProblemError
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,6 +51,9 @@ class Counts:
         c_P: draws judged `correct`; at most n.
         errors_P: draws whose verdict is `error`. They are not part of n. Left out: none.
         cluster_P: family of each problem, None for a problem of its own. Left out: all None.
+        plan_P: the plan whose stopping point (n, c) is. Left out: n was fixed beforehand for every problem.
+        extremes: the counts with every `error` as wrong, and with every one as correct. Left out: both count n + errors
+            draws, which is right for fixed n only.
 
     Raises:
         ProblemError: no problem, lengths that differ, a repeated id, n = 0, c > n, a negative or fractional count. The
@@ -59,6 +65,8 @@ class Counts:
     c_P: IntArray
     errors_P: IntArray = field(default_factory=_none_given)
     cluster_P: tuple[str | None, ...] = ()
+    plan_P: tuple[Plan, ...] = ()
+    extremes: "tuple[Counts, Counts] | None" = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problem_ids", tuple(self.problem_ids))
@@ -67,6 +75,7 @@ class Counts:
         if np.size(self.errors_P) == 0:
             object.__setattr__(self, "errors_P", np.zeros(self.num_problems, dtype=np.int64))
         object.__setattr__(self, "cluster_P", tuple(self.cluster_P) or (None,) * self.num_problems)
+        object.__setattr__(self, "plan_P", tuple(self.plan_P))
         for name in ("n_P", "c_P", "errors_P"):
             object.__setattr__(self, name, self._read_only(name))
         self._check()
@@ -77,9 +86,9 @@ class Counts:
         return len(self.problem_ids)
 
     @property
-    def num_draws(self) -> int:
-        """The smallest n of any problem: no k above it can be estimated."""
-        return int(self.n_P.min())
+    def largest_k(self) -> int:
+        """The largest k that can be estimated for every problem: the smallest n, or what the plans allow."""
+        return int(min(plan.largest_k for plan in self.plan_P)) if self.plan_P else int(self.n_P.min())
 
     def aligned_to(self, other: "Counts") -> "Counts":
         """Returns these counts in the order of the other's problems.
@@ -91,7 +100,11 @@ class Counts:
         position = {problem_id: row for row, problem_id in enumerate(self.problem_ids)}
         order = [position[problem_id] for problem_id in other.problem_ids]
         clusters = tuple(self.cluster_P[row] for row in order)
-        return Counts(other.problem_ids, self.n_P[order], self.c_P[order], self.errors_P[order], clusters)
+        plans = tuple(self.plan_P[row] for row in order) if self.plan_P else ()
+        extremes = self.extremes and (self.extremes[0].aligned_to(other), self.extremes[1].aligned_to(other))
+        return Counts(
+            other.problem_ids, self.n_P[order], self.c_P[order], self.errors_P[order], clusters, plans, extremes
+        )
 
     def _read_only(self, name: str) -> IntArray:
         given = np.asarray(getattr(self, name))
@@ -114,6 +127,8 @@ class Counts:
             raise ProblemError(
                 f"counts: {len(self.cluster_P)} clusters for {self.num_problems} problems; expected equal."
             )
+        if self.plan_P and len(self.plan_P) != self.num_problems:
+            raise ProblemError(f"counts: {len(self.plan_P)} plans for {self.num_problems} problems; expected equal.")
         repeated = [problem_id for problem_id, times in Counter(self.problem_ids).items() if times > 1]
         if repeated:
             raise ProblemError(f"problem {repeated[0]!r} occurs more than once; expected one row per problem.")
@@ -205,23 +220,58 @@ def draw_variance(n_P: npt.ArrayLike, c_P: npt.ArrayLike, ks: Sequence[int]) -> 
     return np.where(2 * ks_K <= n_P[:, None], variance_PK, np.nan)
 
 
+def fail_of(counts: Counts, ks: Sequence[int]) -> FloatArray:
+    """Returns the unbiased estimate of q^k for every problem, under the plan of each.
+
+    Shapes:
+        Returns (P, K) float.
+
+    Raises:
+        InputError: k < 1, or k above n or above what the plan allows, for some problem.
+    """
+    if not counts.plan_P:
+        return fail_at_k(counts.n_P, counts.c_P, tuple(ks), counts.problem_ids)
+    q_PK = np.empty((counts.num_problems, len(ks)))
+    for plan in dict.fromkeys(counts.plan_P):
+        rows = [row for row, other in enumerate(counts.plan_P) if other == plan]
+        q_PK[rows] = fail_at_k_under(plan, counts.n_P[rows], counts.c_P[rows], ks)
+    return q_PK
+
+
+def variance_of(counts: Counts, ks: Sequence[int]) -> FloatArray:
+    """Returns the unbiased estimate of the variance of each problem's pass@k, under the plan of each.
+
+    It is (q^k estimate)^2 - (q^2k estimate), for any plan: see `draw_variance`. Where a plan stops early, a single
+    value may be negative; only sums are meant to be read. NaN where 2k exceeds what the plan allows.
+
+    Shapes:
+        Returns (P, K) float.
+    """
+    if not counts.plan_P:
+        return draw_variance(counts.n_P, counts.c_P, ks)
+    most = counts.largest_k
+    doubled = [min(2 * k, most) for k in ks]
+    variance_PK = fail_of(counts, ks) ** 2 - fail_of(counts, doubled)
+    return np.where([2 * k <= most for k in ks], variance_PK, np.nan)
+
+
 def pass_at_k(counts: Counts, ks: Sequence[int]) -> PassAtK:
     """Returns pass@k of the counts, with the standard error that the draws cause.
 
-    The variance of the mean over problems is the sum of `draw_variance` divided by P^2. It stays signed until the final
-    square root, where a negative total (here only from rounding) counts as 0. A problem with c = 0 or c = n adds 0: a
-    standard error of 0 means that the draws seen do not vary, not that the value is certain.
+    The variance of the mean over problems is the sum of `variance_of` divided by P^2. It stays signed until the final
+    square root, where a negative total counts as 0. With fixed n, a problem with c = 0 or c = n adds 0: a standard
+    error of 0 means that the draws seen do not vary, not that the value is certain.
 
     Raises:
-        InputError: k < 1, or k > n for some problem; the message names the problem.
+        InputError: k < 1, or k above n or above what the plan allows, for some problem.
 
     Example:
         >>> counts = Counts(("a", "b"), np.array([4, 4]), np.array([1, 4]))
         >>> pass_at_k(counts, [1, 2]).estimate_K.tolist()
         [0.625, 0.75]
     """
-    passed_PK = 1.0 - fail_at_k(counts.n_P, counts.c_P, tuple(ks), counts.problem_ids)
-    total_K = draw_variance(counts.n_P, counts.c_P, ks).sum(axis=0)
+    passed_PK = 1.0 - fail_of(counts, ks)
+    total_K = variance_of(counts, ks).sum(axis=0)
     return PassAtK(
         ks=tuple(ks),
         estimate_K=passed_PK.mean(axis=0),
@@ -233,18 +283,23 @@ def pass_at_k(counts: Counts, ks: Sequence[int]) -> PassAtK:
 def error_bounds(counts: Counts, ks: Sequence[int]) -> tuple[FloatArray, FloatArray]:
     """Returns pass@k with every draw of verdict `error` counted as wrong, and with every one counted as correct.
 
-    Both count n + errors draws; without errors both equal `pass_at_k`.
+    Without errors both equal `pass_at_k`.
 
     Shapes:
         Returns two arrays (K,): all wrong, all correct.
 
     Raises:
-        InputError: k < 1, or k > n + errors for some problem; the message names the problem.
+        InputError: k < 1, or k above n + errors or above what the plan allows, for some problem.
     """
+    all_wrong, all_correct = counts.extremes or _fixed_extremes(counts)
+    return 1.0 - fail_of(all_wrong, ks).mean(axis=0), 1.0 - fail_of(all_correct, ks).mean(axis=0)
+
+
+def _fixed_extremes(counts: Counts) -> tuple[Counts, Counts]:
+    """Returns the counts with all errors wrong, and with all correct, where n was fixed beforehand."""
     drawn_P = counts.n_P + counts.errors_P
-    wrong_PK = fail_at_k(drawn_P, counts.c_P, tuple(ks), counts.problem_ids)
-    correct_PK = fail_at_k(drawn_P, counts.c_P + counts.errors_P, tuple(ks), counts.problem_ids)
-    return 1.0 - wrong_PK.mean(axis=0), 1.0 - correct_PK.mean(axis=0)
+    all_wrong = Counts(counts.problem_ids, drawn_P, counts.c_P, plan_P=counts.plan_P)
+    return all_wrong, Counts(counts.problem_ids, drawn_P, counts.c_P + counts.errors_P, plan_P=counts.plan_P)
 
 
 def detectable_p(n: int, confidence: float = 0.95) -> float:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from probes.store import write_atomically
+from probes.files import write_atomically
 from rlvr.errors import StoreError
 
 

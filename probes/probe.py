@@ -6,30 +6,36 @@ Does not own: sampling (`probes.engines`), storage (`probes.store`), judging (`r
 Read this first: it is the whole measurement in one screen.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
+
+from tqdm.auto import tqdm
 
 from probes.engines import Engine, Request
 from probes.plan import Plan
 from probes.store import Draw, ProbeStore
+from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
-from rlvr.prompts import PromptFormat
+from rlvr.prompts import Prompt, PromptFormat
 from rlvr.verdicts import Verdict, account_for_truncation
 from rlvr.verifiers import Verifier
 
 JUDGE_CHUNK = 4096  # draws judged in one call
+FLUSH_DRAWS, FLUSH_S = 512, 5.0  # a batch becomes durable when it has so many draws, or is so old
 
 
 def run_probe(
     engine: Engine,
     store: ProbeStore,
     problems: Sequence[Problem],
-    prompts: Mapping[str, tuple[int, ...]],
+    prompts: Mapping[str, Prompt],
     plan: Plan,
     verifier: Verifier,
     progress: Any = None,
 ) -> None:
-    """Completes the draws and verdicts of these problems in the store.
+    """Completes the draws and verdicts of these problems in the store, look by look.
 
     Draws that are stored already are used; draws that were stored and not judged are judged first.
 
@@ -37,38 +43,81 @@ def run_probe(
         engine: samples from the store's arm.
         store: of this arm, with a writer number of this process.
         problems: this process's share, see `shard`.
-        prompts: prompt tokens by problem id.
+        prompts: by problem id.
         plan: decides which draws are owed.
         verifier: judges.
-        progress: an object with `update(num_draws)`, for example tqdm; or None.
+        progress: an object with `total`, `update(num_draws)` and `refresh()`, for example tqdm; or None.
+
+    Raises:
+        StoreError: another process writes as this writer, or the disk is full.
+        EngineError: the engine cannot go on. What it delivered is stored and judged.
     """
     mine = {problem.problem_id: problem for problem in problems}
-    judge(store, mine, verifier)
-    for draws in engine.sample(owed_requests(store, problems, prompts, plan)):
-        store.add_draws(draws)
-        store.add_verdicts(verifier.verifier_id, verdicts_of(draws, mine, verifier))
-        if progress is not None:
-            progress.update(len(draws))
+    with store.writing():
+        judge(store, mine, verifier)
+        while requests := owed_requests(store, mine, prompts, plan, verifier.verifier_id):
+            expect(progress, sum(len(request.draw_indices) for request in requests))
+            num_delivered = 0
+            for draws in batched(engine.sample(requests)):
+                num_delivered += len(draws)
+                store.add_draws(draws)
+                store.add_verdicts(verifier.verifier_id, verdicts_of(draws, mine, verifier))
+                if progress is not None:
+                    progress.update(len(draws))
+            if not num_delivered:
+                raise EngineError(f"{store.path}: the engine {engine.name} delivered no draw; check its output.")
 
 
 def owed_requests(
-    store: ProbeStore, problems: Iterable[Problem], prompts: Mapping[str, tuple[int, ...]], plan: Plan
-) -> Iterator[Request]:
-    """Yields one request per problem that still owes draws."""
-    stored = store.draw_indices()
-    for problem in problems:
-        owed = plan.owed(stored.get(problem.problem_id, set()))
-        if owed:
-            yield Request(problem.problem_id, prompts[problem.problem_id], tuple(owed))
+    store: ProbeStore, problems: Iterable[str], prompts: Mapping[str, Prompt], plan: Plan, verifier_id: str
+) -> list[Request]:
+    """Returns one request for each of these problems that owes draws up to its next look."""
+    owed = store.outcomes(verifier_id).of(set(problems)).owed(plan)
+    return [Request(problem_id, prompts[problem_id], indices) for problem_id, indices in owed.items()]
 
 
-def judge(store: ProbeStore, problems: Mapping[str, Problem], verifier: Verifier) -> int:
-    """Judges stored draws of these problems that have no verdict or an `error`; returns how many."""
-    waiting = [draw for draw in store.unjudged(verifier.verifier_id) if draw.problem_id in problems]
-    for start in range(0, len(waiting), JUDGE_CHUNK):
-        chunk = waiting[start : start + JUDGE_CHUNK]
-        store.add_verdicts(verifier.verifier_id, verdicts_of(chunk, problems, verifier))
-    return len(waiting)
+def expect(progress: Any, num_draws: int) -> None:
+    """Tells a progress bar how many draws are known to come."""
+    if progress is not None:
+        progress.total = (progress.total or 0) + num_draws
+        progress.refresh()
+
+
+def batched(stream: Iterator[Sequence[Draw]]) -> Iterator[list[Draw]]:
+    """Yields the draws of a stream in batches worth a write to disk; what came before an error is yielded first."""
+    batch: list[Draw] = []
+    started = time.monotonic()
+    try:
+        for draws in stream:
+            batch.extend(draws)
+            if len(batch) >= FLUSH_DRAWS or time.monotonic() - started >= FLUSH_S:
+                yield batch
+                batch, started = [], time.monotonic()
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def judge(
+    store: ProbeStore,
+    problems: Mapping[str, Problem],
+    verifier: Verifier,
+    again: bool = False,
+    show_progress: bool = False,
+) -> int:
+    """Judges stored draws of these problems that have no verdict or an `error`, or all of them; returns how many."""
+    draws = store.draws() if again else store.unjudged(verifier.verifier_id)
+    waiting = (draw for draw in draws if draw.problem_id in problems)
+    num_judged = 0
+    with tqdm(desc="verdicts", unit="draw", leave=False, disable=not show_progress) as bar:
+        while chunk := list(islice(waiting, JUDGE_CHUNK)):
+            store.add_verdicts(verifier.verifier_id, verdicts_of(chunk, problems, verifier))
+            num_judged += len(chunk)
+            bar.update(len(chunk))
+    return num_judged
 
 
 def verdicts_of(
@@ -87,6 +136,6 @@ def shard(problems: ProblemSet, process_index: int, num_processes: int) -> list[
     return list(problems)[process_index::num_processes]
 
 
-def tokenize_prompts(problems: ProblemSet, prompt_format: PromptFormat, tokenizer: Any) -> dict[str, tuple[int, ...]]:
-    """Returns the prompt tokens by problem id."""
-    return {problem.problem_id: tuple(prompt_format.token_ids(problem, tokenizer)) for problem in problems}
+def render_prompts(problems: ProblemSet, prompt_format: PromptFormat, tokenizer: Any) -> dict[str, Prompt]:
+    """Returns the prompts by problem id; without tokens where `tokenizer` is None."""
+    return {problem.problem_id: prompt_format.prompt(problem, tokenizer) for problem in problems}

@@ -1,12 +1,15 @@
 """The store: durable draws of one arm on one problem set, and verdicts beside them.
 
-Owns: the folder of one probe, its SQLite files, and what survives a crash.
-Does not own: which draws are owed (`probes.plan`), how they are made (`probes.engines`) or judged (`rlvr.verifiers`).
+Owns: the folder of one probe, its SQLite files, what survives a crash, and who may write.
+Does not own: which draws are owed (`probes.plan`, `probes.outcomes`), how they are made (`probes.engines`) or judged
+(`rlvr.verifiers`).
 
 Layout of a store:
 
     probe.json               format, arm, problem set id, sampling; written once, atomically
     problems.jsonl           the problems, so that the store can be read alone
+    plan.json                the plan under which draws were made last; absent where their number was fixed elsewhere
+    writer-00000.lock        held while writer 0 writes
     draws-00000.sqlite       draws of writer 0; one file a writer, so no two processes write one file
     verdicts-00000.sqlite    verdicts of writer 0, one row per verifier and draw; can be deleted and made again
 
@@ -15,24 +18,32 @@ batch in flight. SQLite's rollback journal is used, not its write-ahead log: tha
 file systems do not give.
 """
 
+import fcntl
 import json
-import os
 import sqlite3
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from probes.arm import Arm
 from probes.estimators import Counts
-from rlvr.errors import StoreError, StoreFullError
+from probes.files import disk_errors, read_json, write_atomically
+from probes.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, Outcomes
+from probes.plan import Plan
+from rlvr.errors import StoreError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verdicts import Outcome, Verdict
 
 FORMAT = "probes.store/1"
 MAX_COMPLETION_CHARS = 200_000
+MAX_DRAWS = 2**20  # per problem; bounds the memory that a stray index can ask for
+READ_ROWS = 100_000
 
 DRAWS_TABLE = """
 CREATE TABLE IF NOT EXISTS draws (
@@ -67,17 +78,6 @@ class Draw:
     engine: str
 
 
-@dataclass(frozen=True)
-class DrawStatistics:
-    """Facts of a store's draws under one verifier; `outcomes` counts draws, `mean_tokens` is per draw."""
-
-    num_draws: int
-    outcomes: dict[str, int]
-    truncation_rate: float
-    mean_tokens: float
-    distinct_correct: float
-
-
 class ProbeStore:
     """Draws and verdicts of one arm on one problem set.
 
@@ -89,7 +89,7 @@ class ProbeStore:
     def __init__(self, path: Path, writer: int = 0) -> None:
         self.path = path
         self.writer = writer
-        description = _read_json(path / "probe.json")
+        description = read_json(path / "probe.json")
         if description.get("format") != FORMAT:
             raise StoreError(f"{path}: format {description.get('format')!r} is not {FORMAT!r}; use another folder.")
         self.arm = Arm.from_json(description["arm"])
@@ -106,7 +106,7 @@ class ProbeStore:
             StoreFullError: the disk is full.
         """
         if not (path / "probe.json").exists():
-            with _disk_errors(path):
+            with disk_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / "problems.jsonl", "".join(_problem_line(problem) for problem in problems))
                 write_atomically(path / "probe.json", json.dumps(_describe(arm, problems), indent=1))
@@ -150,6 +150,8 @@ class ProbeStore:
             StoreError: a draw index of a problem is there already, or a completion is too long.
             StoreFullError: the disk is full.
         """
+        if stray := next((d for d in draws if not 0 <= d.draw_index < MAX_DRAWS), None):
+            raise StoreError(f"{self.path}: draw index {stray.draw_index}; expected 0 to {MAX_DRAWS - 1}.")
         if too_long := next((d for d in draws if len(d.completion) > MAX_COMPLETION_CHARS), None):
             raise StoreError(
                 f"{self.path}: a completion has {len(too_long.completion)} characters, at most "
@@ -167,12 +169,34 @@ class ProbeStore:
         with self._writing("verdicts", VERDICTS_TABLE) as connection:
             connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def draw_indices(self) -> dict[str, set[int]]:
-        """Returns the stored draw indices of every problem that has any, over all writers."""
-        indices: dict[str, set[int]] = defaultdict(set)
-        for problem_id, draw_index in self._rows("draws", "SELECT problem_id, draw_index FROM draws"):
-            indices[problem_id].add(draw_index)
-        return indices
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Holds the right to write as this writer, so that two programs never make the same draws.
+
+        The operating system frees it when the process ends, however it ends.
+
+        Raises:
+            StoreError: another process holds it.
+        """
+        file = self.path / f"writer-{self.writer:05d}.lock"
+        with disk_errors(file), file.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"{self.path}: another process is writing here; wait until it ends, or use another folder."
+                ) from error
+            yield
+
+    def set_plan(self, plan: Plan) -> None:
+        """Notes the plan under which draws are made from now on; a longer plan of the same kind keeps all draws."""
+        with disk_errors(self.path):
+            write_atomically(self.path / "plan.json", json.dumps(plan.to_json()))
+
+    def plan(self) -> Plan | None:
+        """Returns the plan noted last; None where the numbers of draws do not depend on their outcomes."""
+        file = self.path / "plan.json"
+        return Plan.from_json(read_json(file)) if file.exists() else None
 
     def draws(self, problem_id: str | None = None) -> Iterator[Draw]:
         """Yields stored draws of one problem or of all, in no particular order."""
@@ -182,16 +206,39 @@ class ProbeStore:
         for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
+    def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
+        """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
+        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws"
+        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query):
+            yield problem_id, draw_index, num_tokens, bool(truncated)
+
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
         return {row[0] for row in self._rows("draws", "SELECT DISTINCT engine FROM draws")}
 
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
-        judged = {key for key, outcome, _ in self._verdicts(verifier_id) if outcome != Outcome.ERROR}
+        outcomes = self.outcomes(verifier_id)
+        waiting = np.isin(outcomes.code_PD, (NOT_JUDGED, ERROR))
+        row_of = {problem_id: row for row, problem_id in enumerate(outcomes.problem_ids)}
+        if not waiting.any():
+            return
         for draw in self.draws():
-            if (draw.problem_id, draw.draw_index) not in judged:
+            if waiting[row_of[draw.problem_id], draw.draw_index]:
                 yield draw
+
+    def answers(self, verifier_id: str) -> Iterator[tuple[str, int, Outcome, str | None]]:
+        """Yields (problem_id, draw_index, outcome, answer) of every verdict, in no particular order."""
+        query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ?"
+        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id,)):
+            yield problem_id, draw_index, Outcome(outcome), answer
+
+    def num_repeated_draws(self) -> int:
+        """Returns how many draw indices stand in the files of two writers or more."""
+        if len(list(self.path.glob("draws-*.sqlite"))) < 2:
+            return 0
+        keys = Counter(self._rows("draws", "SELECT problem_id, draw_index FROM draws"))
+        return keys.total() - len(keys)
 
     def verdicts(self, verifier_id: str, problem_id: str) -> dict[int, Verdict]:
         """Returns the verdicts of one problem by draw index."""
@@ -203,45 +250,61 @@ class ProbeStore:
         """Returns the verifiers that have verdicts here, sorted."""
         return sorted({row[0] for row in self._rows("verdicts", "SELECT DISTINCT verifier_id FROM verdicts")})
 
-    def counts(self, verifier_id: str | None = None) -> Counts:
-        """Returns n and c of every problem with a judged draw; `error` verdicts are counted apart.
+    def outcomes(self, verifier_id: str | None = None) -> Outcomes:
+        """Returns what became of every draw; a verdict other than `error` goes before an `error` of another writer.
 
         Args:
             verifier_id: whose verdicts; may be left out where the store has those of one verifier only.
 
         Raises:
-            StoreError: the verifier is not given and not unique, or some draws are not judged.
+            StoreError: the verifier is not given and not unique, or the files are damaged.
         """
         verifier_id = verifier_id or self._only_verifier()
-        n, c, errors = defaultdict[str, int](int), defaultdict[str, int](int), defaultdict[str, int](int)
-        drawn = self.draw_indices()
-        for (problem_id, draw_index), outcome, _ in self._verdicts(verifier_id):
-            if draw_index not in drawn.get(problem_id, ()):
-                continue
-            n[problem_id] += outcome != Outcome.ERROR
-            errors[problem_id] += outcome == Outcome.ERROR
-            c[problem_id] += outcome == Outcome.CORRECT
-        missing = sum(map(len, drawn.values())) - sum(n.values()) - sum(errors.values())
-        if missing:
-            raise StoreError(f"{self.path}: {missing} draws have no verdict of {verifier_id}; judge them first.")
-        problems = [problem for problem in self.problems() if problem.problem_id in n]
-        return _make_counts(problems, n, c, errors)
+        problems = self.problems()
+        row_of = {problem.problem_id: row for row, problem in enumerate(problems)}
+        code_PD = np.full((len(problems), self._width()), NOT_DRAWN, dtype=np.int8)
+        for rows in self._chunks("draws", "SELECT problem_id, draw_index FROM draws"):
+            at = self._positions(rows, row_of)
+            code_PD[at] = NOT_JUDGED
+        query = "SELECT problem_id, draw_index, outcome FROM verdicts WHERE verifier_id = ? AND draw_index < ?"
+        for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1])):
+            at, codes = self._positions(rows, row_of), np.array([CODES[Outcome(row[2])] for row in rows], dtype=np.int8)
+            is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
+            code_PD[at] = np.where(is_open, codes, code_PD[at])
+        clusters = tuple(problem.cluster for problem in problems)
+        return Outcomes(tuple(row_of), clusters, code_PD)
 
-    def statistics(self, verifier_id: str) -> DrawStatistics:
-        """Returns outcome counts, truncation rate, mean tokens, and distinct correct answers per problem."""
-        size = [0, 0, 0]
-        for row in self._rows("draws", "SELECT COUNT(*), SUM(num_tokens), SUM(truncated) FROM draws"):
-            size = [total + (value or 0) for total, value in zip(size, row, strict=True)]
-        outcomes = dict.fromkeys((outcome.value for outcome in Outcome), 0)
-        answers: dict[str, set[str]] = defaultdict(set)
-        for (problem_id, _), outcome, answer in self._verdicts(verifier_id):
-            outcomes[outcome] += 1
-            if outcome == Outcome.CORRECT and answer is not None:
-                answers[problem_id].add(answer)
-        num_problems = max(1, len(self.draw_indices()))
-        distinct = sum(map(len, answers.values())) / num_problems
-        total = max(1, size[0])
-        return DrawStatistics(size[0], outcomes, size[2] / total, size[1] / total, distinct)
+    def counts(self, verifier_id: str | None = None) -> Counts:
+        """Returns n and c of every problem under the plan noted last; see `Outcomes.counts`.
+
+        Raises:
+            StoreError: the verifier is not given and not unique, or draws are owed or not judged.
+        """
+        try:
+            return self.outcomes(verifier_id).counts(self.plan())
+        except StoreError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def _width(self) -> int:
+        """Returns the largest draw index of the store and 1, checked."""
+        largest = max((row[0] or 0 for row in self._rows("draws", "SELECT MAX(draw_index) FROM draws")), default=-1)
+        if largest >= MAX_DRAWS:
+            raise StoreError(f"{self.path}: holds draw {largest}; expected indices below {MAX_DRAWS}.")
+        return int(largest) + 1
+
+    def _positions(self, rows: Sequence[Sequence[Any]], row_of: Mapping[str, int]) -> tuple[Any, Any]:
+        """Returns the matrix positions of (problem_id, draw_index, ...) rows."""
+        if unknown := next((row[0] for row in rows if row[0] not in row_of), None):
+            raise StoreError(
+                f"{self.path}: a row names problem {unknown}, which problems.jsonl lacks; restore the file."
+            )
+        return np.array([row_of[row[0]] for row in rows]), np.array([row[1] for row in rows])
+
+    def _chunks(self, kind: str, query: str, values: Sequence[Any] = ()) -> Iterator[list[Sequence[Any]]]:
+        """Yields the rows of a query in lists of bounded length."""
+        rows = self._rows(kind, query, values)
+        while chunk := list(islice(rows, READ_ROWS)):
+            yield chunk
 
     def _only_verifier(self) -> str:
         """Returns the one verifier that judged here."""
@@ -250,21 +313,10 @@ class ProbeStore:
             raise StoreError(f"{self.path}: verdicts of {known or 'no verifier'}; name one of them.")
         return known[0]
 
-    def _verdicts(self, verifier_id: str) -> Iterator[tuple[tuple[str, int], str, str | None]]:
-        """Yields ((problem_id, draw_index), outcome, answer); the file of the last writer that judged a draw wins."""
-        query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ?"
-        seen: dict[tuple[str, int], tuple[str, str | None]] = {}
-        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id,)):
-            key = (problem_id, draw_index)
-            if key not in seen or seen[key][0] == Outcome.ERROR:
-                seen[key] = (outcome, answer)
-        for key, (outcome, answer) in seen.items():
-            yield key, outcome, answer
-
     def _rows(self, kind: str, query: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
         """Yields the rows of a query over the files of all writers."""
         for file in sorted(self.path.glob(f"{kind}-*.sqlite")):
-            with _disk_errors(file):
+            with disk_errors(file):
                 connection = sqlite3.connect(file, timeout=60)
                 try:
                     if _has_table(connection, kind):
@@ -276,7 +328,7 @@ class ProbeStore:
     def _writing(self, kind: str, table: str) -> Iterator[sqlite3.Connection]:
         """One durable transaction on this writer's file."""
         file = self.path / f"{kind}-{self.writer:05d}.sqlite"
-        with _disk_errors(file):
+        with disk_errors(file):
             connection = sqlite3.connect(file, timeout=60, isolation_level=None)
             try:
                 connection.execute("PRAGMA synchronous = FULL")
@@ -293,59 +345,9 @@ class ProbeStore:
                 connection.close()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: temporary file, synchronise, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Turns the errors of SQLite and of a full disk into errors that say what to do."""
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise StoreError(
-            f"{path}: a draw was to be stored twice ({error}); is another process writing here?"
-        ) from error
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise StoreFullError(_full(path)) from error
-        raise StoreError(f"{path}: {error}; check the file and its permissions.") from error
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{path}: {error}; restore the file, or delete it to make its rows again.") from error
-    except OSError as error:
-        if error.errno == 28:  # ENOSPC
-            raise StoreFullError(_full(path)) from error
-        raise
-
-
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:
     """Returns False for the empty file that a process leaves when it is killed before its first commit."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
-
-
-def _full(path: Path) -> str:
-    return f"{path}: the disk is full; earlier draws are safe. Free space and start the same command again."
-
-
-def _make_counts(
-    problems: list[Problem], n: Mapping[str, int], c: Mapping[str, int], errors: Mapping[str, int]
-) -> Counts:
-    """Returns the counts of these problems."""
-    import numpy as np
-
-    ids = tuple(problem.problem_id for problem in problems)
-    columns = [np.array([column[problem_id] for problem_id in ids], dtype=np.int64) for column in (n, c, errors)]
-    clusters = tuple(problem.cluster for problem in problems)
-    return Counts(problem_ids=ids, n_P=columns[0], c_P=columns[1], errors_P=columns[2], cluster_P=clusters)
 
 
 def _describe(arm: Arm, problems: ProblemSet) -> dict[str, Any]:
@@ -368,17 +370,6 @@ def _problem_line(problem: Problem) -> str:
         "cluster": problem.cluster,
     }
     return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Returns the JSON object of a file."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}); use another folder or restore the file.") from error
-    if not isinstance(value, dict):
-        raise StoreError(f"{path}: expected a JSON object; use another folder or restore the file.")
-    return value
 
 
 def _storable(text: str) -> str:

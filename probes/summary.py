@@ -11,23 +11,26 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from probes.analyses.rates import Rates, rates
 from probes.estimators import Counts, error_bounds, pass_at_k
+from probes.files import write_atomically
 from probes.index import ProbeEntry, ProbeIndex
 from probes.intervals import StepComparison, compare_counts, crossing, four_cells, problem_interval
+from probes.outcomes import Outcomes
 from probes.plan import Plan, k_grid
 from probes.report.schema import SCHEMA
-from probes.store import ProbeStore, write_atomically
+from probes.store import ProbeStore
 from rlvr.problems import Problem
 from rlvr.verdicts import Outcome
 
 TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
 MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
-NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,18 @@ class Measured:
 
     entry: ProbeEntry
     store: ProbeStore
+    outcomes: Outcomes
     counts: Counts
+
+    @property
+    def plan(self) -> Plan:
+        """Under which its draws count."""
+        return Plan.from_json(self.entry.plan)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """Rates over the first look's draws, which every problem has."""
+        return rates(self.outcomes, self.store.sizes(), self.plan.first_look)
 
 
 def write_summary(
@@ -73,7 +87,7 @@ def write_summary(
     """
     index = ProbeIndex(run_dir)
     probes = [measure(index, entry) for entry in index.entries()]
-    ks = [k for k in k_grid(k_max) if all(k <= probe.counts.num_draws for probe in probes)]
+    ks = [k for k in k_grid(k_max) if all(k <= probe.counts.largest_k for probe in probes)]
     summary = {
         "schema": SCHEMA,
         "run": asdict(facts),
@@ -91,7 +105,8 @@ def write_summary(
 def measure(index: ProbeIndex, entry: ProbeEntry) -> Measured:
     """Returns the counts of one probe, over the problems of its store."""
     store = ProbeStore.open_existing(index.store_path(entry))
-    return Measured(entry, store, store.counts(entry.verifier_id))
+    outcomes = store.outcomes(entry.verifier_id)
+    return Measured(entry, store, outcomes, outcomes.counts(Plan.from_json(entry.plan)))
 
 
 def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any]:
@@ -131,31 +146,32 @@ def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -
 
 def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, Any]:
     """Returns the numbers of one probe that need no other probe."""
-    statistics = probe.store.statistics(probe.entry.verifier_id)
-    no_answer = sum(statistics.outcomes[outcome] for outcome in NO_ANSWER)
     return {
         "step": probe.entry.step,
         "arm_id": probe.store.arm.arm_id,
-        "num_draws": statistics.num_draws,
+        "num_draws": probe.outcomes.num_draws,
         "seconds": probe.entry.seconds,
-        "complete": _is_complete(probe),
         "pass@k": estimates(probe.counts, ks, seed),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
-        "outcomes": statistics.outcomes,
-        "truncation_rate": statistics.truncation_rate,
-        "no_answer_rate": no_answer / max(1, statistics.num_draws),
-        "mean_tokens": statistics.mean_tokens,
-        "distinct_correct": statistics.distinct_correct,
+        "num_rate_draws": probe.rates.num_draws,
+        "all_outcomes": probe.outcomes.tally(),
+        "outcomes": probe.rates.outcomes,
+        "truncation_rate": probe.rates.truncation_rate,
+        "no_answer_rate": probe.rates.no_answer_rate,
+        "mean_tokens": probe.rates.mean_tokens,
+        "distinct_correct": distinct_correct(probe),
         "against_base": None,
         "gained": [],
         "lost": [],
     }
 
 
-def _is_complete(probe: Measured) -> bool:
-    """Returns whether every problem has the draws that the plan owes."""
-    plan, stored = Plan.from_json(probe.entry.plan), probe.store.draw_indices()
-    return all(not plan.owed(stored.get(problem.problem_id, set())) for problem in probe.store.problems())
+def distinct_correct(probe: Measured) -> float:
+    """Returns the mean number of distinct correct answers per problem, among the first look's draws."""
+    rows = probe.store.answers(probe.entry.verifier_id)
+    first = probe.plan.first_look
+    found = {(key, answer) for key, index, outcome, answer in rows if outcome is Outcome.CORRECT and index < first}
+    return len(found) / max(1, len(probe.outcomes.problem_ids))
 
 
 def estimates(counts: Counts, ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
@@ -259,8 +275,8 @@ def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
         found.append("The draws come from the scripted engine: they show the software, not a model.")
     if probes and len(probes[0].counts.problem_ids) < 30:
         found.append(f"Only {len(probes[0].counts.problem_ids)} problems: intervals over problems are rough.")
-    if any(2 * max(ks) > probe.counts.num_draws for probe in probes):
-        found.append("The standard error over draws is not identified where 2k exceeds the number of judged draws.")
+    if any(2 * max(ks) > probe.counts.largest_k for probe in probes):
+        found.append("The standard error over draws is not identified where 2k exceeds what the plan allows.")
     if any(probe.counts.errors_P.any() for probe in probes):
         found.append("Some draws could not be judged; pass@k is shown with both bounds.")
     if len(probes) > 1 and probes[0].store.path == probes[-1].store.path:
@@ -275,7 +291,7 @@ def _truncation_notes(probes: Sequence[Measured]) -> list[str]:
     """Returns a sentence where the share of cut completions moved by more than 5 points between first and last."""
     if len(probes) < 2:
         return []
-    first, last = (probe.store.statistics(probe.entry.verifier_id).truncation_rate for probe in (probes[0], probes[-1]))
+    first, last = probes[0].rates.truncation_rate, probes[-1].rates.truncation_rate
     if abs(first - last) <= 0.05:
         return []
     return [

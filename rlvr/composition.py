@@ -60,9 +60,19 @@ def run_job(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Returns the plan of the probes, checked against k_max."""
-    plan = Plan(recipe.run.probe_max_draws)
-    plan.validate_k_max(recipe.run.probe_k_max)
+    """Returns the plan of the probes, checked against k_max.
+
+    Raises:
+        RecipeError: the values of the plan do not fit together.
+    """
+    run = recipe.run
+    if run.probe_stop_at:
+        plan = Plan.sequential(
+            run.probe_max_draws, run.probe_stop_at, run.probe_first_look, run.probe_give_up_at or None
+        )
+    else:
+        plan = Plan.fixed(run.probe_max_draws)
+    plan.validate_k_max(run.probe_k_max)
     return plan
 
 

@@ -36,6 +36,11 @@ class ErrorGroup(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             _exit(ctx, _disk_full(error), InputError.exit_code)
+        except RuntimeError as error:
+            # torch.save says so where the disk takes only a part of its file.
+            if "inline_container" not in str(error):
+                raise
+            _exit(ctx, "disk full while torch saved a checkpoint; free some space and run the same command again.", 2)
 
 
 class SpreadOption(click.Option):

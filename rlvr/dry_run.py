@@ -50,11 +50,11 @@ def print_dry_run(recipe: Recipe, num_processes: int | None, as_json: bool) -> N
     Raises:
         InputError: as a real start would.
     """
-    from probes.plan import Plan
+    from rlvr.composition import make_plan
 
     run = recipe.run
     check_model_name(recipe.values.get("model_name_or_path"))
-    Plan(run.probe_max_draws).validate_k_max(run.probe_k_max)
+    make_plan(recipe)
     assert run.verifier is not None
     make_verifier(run.verifier)
     num_train = _num_problems(run.train_problems)

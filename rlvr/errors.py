@@ -6,8 +6,9 @@
         ├── ProblemError  a problem file, a row of it, or a problem set
         ├── ModelError    a model or tokenizer that cannot be used
         ├── RunError      a run folder that belongs to another recipe
-        └── StoreError    a store of draws that cannot be used as asked
-            └── StoreFullError   the disk refused a write; nothing half-written remains
+        ├── StoreError    a store of draws that cannot be used as asked
+        │   └── StoreFullError   the disk refused a write; nothing half-written remains
+        └── EngineError   an engine that cannot go on: a dead server, too little memory
 
 Commands print the message on one line and exit with `exit_code`.
 """
@@ -47,3 +48,7 @@ class StoreError(InputError):
 
 class StoreFullError(StoreError):
     """The disk is full; what was durable before stays."""
+
+
+class EngineError(InputError):
+    """An engine cannot go on; draws that it delivered are stored."""

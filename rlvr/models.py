@@ -10,6 +10,7 @@ from typing import Any
 from rlvr.errors import ModelError, RecipeError
 from rlvr.testbed import PREFIX, ensure_base
 
+ADAPTER_FILE = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
@@ -43,7 +44,7 @@ def check_model_name(name: str | None) -> None:
 
 def _check_folder(path: Path) -> None:
     """Raises `ModelError` unless the folder has a model and a tokenizer."""
-    if gguf_file(path) is not None:
+    if gguf_file(path) is not None or (path / ADAPTER_FILE).exists():
         return
     if not (path / "config.json").exists():
         raise ModelError(f"{path}: no config.json; expected a checkpoint that from_pretrained loads, or one GGUF file.")
@@ -111,12 +112,26 @@ def load_model(source: str, revision: str | None, trust_remote_code: bool, **opt
     gguf = gguf_file(Path(source))
     if gguf:
         return _load_gguf(gguf, options)
+    if (Path(source) / ADAPTER_FILE).exists():
+        return _load_adapter(Path(source), trust_remote_code, options)
     try:
         return AutoModelForCausalLM.from_pretrained(
             source, revision=revision, trust_remote_code=trust_remote_code, use_safetensors=True, **options
         )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"{source}: the model cannot be loaded ({_first_line(error)}).") from error
+
+
+def _load_adapter(folder: Path, trust_remote_code: bool, options: dict[str, Any]) -> Any:
+    """Returns the base model of an adapter with the adapter merged into its weights."""
+    from peft import PeftConfig, PeftModel
+
+    try:
+        base = PeftConfig.from_pretrained(str(folder)).base_model_name_or_path
+        model = load_model(resolve_model(base), None, trust_remote_code, **options)
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{folder}: the adapter cannot be loaded ({_first_line(error)}).") from error
 
 
 def _load_gguf(gguf: Path, options: dict[str, Any]) -> Any:

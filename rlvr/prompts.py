@@ -15,6 +15,21 @@ from rlvr.problems import Problem
 
 CHAT_MODES = ("auto", "chat", "plain")
 
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One rendered prompt.
+
+    Attributes:
+        content: text, or messages for a chat model; what a server is given.
+        token_ids: the same as the model reads it; empty where no tokenizer is known.
+    """
+
+    content: str | Messages
+    token_ids: tuple[int, ...] = ()
+
 
 @dataclass(frozen=True)
 class PromptFormat:
@@ -38,6 +53,8 @@ class PromptFormat:
 
     def is_chat(self, tokenizer: Any) -> bool:
         """Returns whether prompts for this tokenizer are lists of messages."""
+        if tokenizer is None:
+            return self._is_chat_untold()
         has_template = getattr(tokenizer, "chat_template", None) is not None
         if self.chat == "chat" and not has_template:
             raise RecipeError(
@@ -45,7 +62,13 @@ class PromptFormat:
             )
         return has_template if self.chat == "auto" else self.chat == "chat"
 
-    def render(self, problem: Problem, tokenizer: Any) -> str | list[dict[str, str]]:
+    def _is_chat_untold(self) -> bool:
+        """Returns whether prompts are messages where no tokenizer can say so."""
+        if self.chat == "auto":
+            raise RecipeError("prompt_chat: `auto` needs a tokenizer; say `chat` or `plain`.")
+        return self.chat == "chat"
+
+    def render(self, problem: Problem, tokenizer: Any) -> str | Messages:
         """Returns the prompt in TRL's form: text, or messages for a chat model."""
         text = self.template.replace("{question}", problem.question)
         if not self.is_chat(tokenizer):
@@ -57,9 +80,16 @@ class PromptFormat:
         system = [{"role": "system", "content": self.system}] if self.system is not None else []
         return [*system, {"role": "user", "content": text}]
 
+    def prompt(self, problem: Problem, tokenizer: Any) -> Prompt:
+        """Returns the rendered prompt; without tokens where `tokenizer` is None, which needs `chat` or `plain`."""
+        content = self.render(problem, tokenizer)
+        return Prompt(content, () if tokenizer is None else tuple(self._tokenize(content, tokenizer)))
+
     def token_ids(self, problem: Problem, tokenizer: Any) -> list[int]:
         """Returns the prompt's tokens, the same that TRL's trainers make of `render`."""
-        prompt = self.render(problem, tokenizer)
+        return self._tokenize(self.render(problem, tokenizer), tokenizer)
+
+    def _tokenize(self, prompt: str | Messages, tokenizer: Any) -> list[int]:
         if isinstance(prompt, str):
             return list(tokenizer(text=prompt)["input_ids"])
         return list(

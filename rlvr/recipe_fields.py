@@ -27,6 +27,13 @@ class RunArguments:
     probe_steps: int = field(default=0, metadata={"help": "Probe every so many steps; 0: at start and end only."})
     probe_k_max: int = field(default=256, metadata={"help": "Largest k of pass@k."})
     probe_max_draws: int = field(default=512, metadata={"help": "Draws per problem; at least 2 * probe_k_max."})
+    probe_first_look: int = field(default=32, metadata={"help": "Draws before the first decision to stop."})
+    probe_stop_at: int = field(
+        default=16, metadata={"help": "Successes that end a problem's draws; 0 draws probe_max_draws for all."}
+    )
+    probe_give_up_at: int = field(
+        default=0, metadata={"help": "Draws after which a problem without success ends; 0: probe_max_draws."}
+    )
     probe_temperature: float = field(default=1.0, metadata={"help": "Sampling temperature of a draw."})
     probe_top_p: float = field(default=1.0, metadata={"help": "Nucleus filter of a draw; 1 is off."})
     probe_top_k: int = field(default=0, metadata={"help": "Top-k filter of a draw; 0 is off."})

@@ -2,6 +2,7 @@
 
     step      a GRPO step of ours (probe attached, none due) against a bare TRL GRPOTrainer's, measured in turn
     engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
+    plan      draws and true standard errors of the sequential plan against a fixed number, on three spreads of p
     import    seconds of `import probes`
 
 The limits stand beside the figures. Nothing is asserted: a busy machine is not a defect.
@@ -24,11 +25,12 @@ from probes.engines import Request
 from probes.engines.transformers import TransformersEngine
 from rlvr.models import load_model, load_tokenizer, resolve_model
 from rlvr.problems import load_problems
-from rlvr.prompts import PromptFormat
+from rlvr.prompts import Prompt, PromptFormat
 from rlvr.recipe import Recipe, read_recipe
 
 RECIPE = Path(__file__).parent.parent / "recipes/countdown-tiny/grpo.yaml"
 NUM_RETURN = 256
+PLAN_KS = (1, 16, 64, 256)
 
 
 def bench_step(num_rounds: int, steps: int) -> dict[str, float]:
@@ -98,7 +100,7 @@ def bench_engine(num_problems: int, num_rounds: int) -> dict[str, float]:
     model = load_model(source, None, trust_remote_code=False).eval()
     prompt_format, problems = PromptFormat(), load_problems(f"countdown:probe?num={num_problems}")
     arm = arm_of(model, tokenizer, prompt_format, Sampling(max_new_tokens=24))
-    prompts = {problem.problem_id: tuple(prompt_format.token_ids(problem, tokenizer)) for problem in problems}
+    prompts = {problem.problem_id: prompt_format.prompt(problem, tokenizer) for problem in problems}
     ours, peer = [], []
     for _ in range(num_rounds):
         ours.append(tokens_per_second_of_engine(TransformersEngine(model, tokenizer, arm), prompts))
@@ -106,7 +108,7 @@ def bench_engine(num_problems: int, num_rounds: int) -> dict[str, float]:
     return {"ours_tokens_per_s": max(ours), "generate_tokens_per_s": max(peer), "ratio": max(ours) / max(peer)}
 
 
-def tokens_per_second_of_engine(engine: TransformersEngine, prompts: dict[str, tuple[int, ...]]) -> float:
+def tokens_per_second_of_engine(engine: TransformersEngine, prompts: dict[str, Prompt]) -> float:
     """Returns generated tokens per second of the engine, stop tokens included."""
     requests = [Request(key, prompt, tuple(range(NUM_RETURN))) for key, prompt in prompts.items()]
     started = time.perf_counter()
@@ -115,11 +117,11 @@ def tokens_per_second_of_engine(engine: TransformersEngine, prompts: dict[str, t
 
 
 @torch.inference_mode()
-def tokens_per_second_of_generate(model: Any, tokenizer: Any, prompts: dict[str, tuple[int, ...]]) -> float:
+def tokens_per_second_of_generate(model: Any, tokenizer: Any, prompts: dict[str, Prompt]) -> float:
     """Returns generated tokens per second of `generate`; padding behind a stop token does not count."""
     started, tokens = time.perf_counter(), 0
     for prompt in prompts.values():
-        ids = torch.tensor([prompt])
+        ids = torch.tensor([prompt.token_ids])
         output = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
@@ -128,8 +130,24 @@ def tokens_per_second_of_generate(model: Any, tokenizer: Any, prompts: dict[str,
             max_new_tokens=24,
             num_return_sequences=NUM_RETURN,
         )
-        tokens += int((output[:, len(prompt) :] != tokenizer.pad_token_id).sum())
+        tokens += int((output[:, ids.shape[1] :] != tokenizer.pad_token_id).sum())
     return tokens / (time.perf_counter() - started)
+
+
+def bench_plan(num_problems: int, max_draws: int) -> dict[str, dict[str, float]]:
+    """Returns, by benchmark, how many times fewer draws, and by k the ratio of standard errors, sequential to fixed."""
+    from probes.cost import typical_costs
+    from probes.plan import Plan
+
+    plans = (Plan.sequential(max_draws), Plan.fixed(max_draws))
+    pairs = zip(*(typical_costs(plan, num_problems, PLAN_KS) for plan in plans), strict=True)
+    return {
+        ours.name: {
+            "times_fewer_draws": fixed.draws / ours.draws,
+            **{f"se_ratio_pass@{k}": ours.se_draws[k] / fixed.se_draws[k] for k in PLAN_KS},
+        }
+        for ours, fixed in pairs
+    }
 
 
 def bench_import() -> dict[str, float]:
@@ -147,12 +165,19 @@ def main() -> None:
     as_json = parser.parse_args().json
     result = {
         "import": bench_import(),
+        "plan": bench_plan(num_problems=500, max_draws=1024),
         "engine": bench_engine(num_problems=20, num_rounds=3),
         "step": bench_step(num_rounds=3, steps=8),
     }
     if as_json:
         print(json.dumps(result))
         return
+    for name, row in result["plan"].items():
+        ratios = ", ".join(f"{row[f'se_ratio_pass@{k}']:.2f} at k = {k}" for k in PLAN_KS)
+        print(
+            f"plan, {name}: {row['times_fewer_draws']:.1f} times fewer draws than n = 1024; standard error {ratios} "
+            "times (limits on math-like: at least 4, at most 1.3 at k = 256)"
+        )
     step, engine = result["step"], result["engine"]
     print(f"import probes: {result['import']['seconds']:.3f} s (limit 0.3)")
     print(

@@ -7,7 +7,7 @@ from pathlib import Path
 from probes.arm import Sampling, arm_of
 from probes.engines.transformers import TransformersEngine
 from probes.plan import Plan
-from probes.probe import run_probe, tokenize_prompts
+from probes.probe import render_prompts, run_probe
 from probes.store import ProbeStore
 from probes.summary import estimates
 from rlvr.models import load_model, load_tokenizer, resolve_model
@@ -28,10 +28,11 @@ def main() -> None:
     problems, prompt_format, verifier = load_problems(arguments.problems), PromptFormat(), make_verifier("countdown")
     arm = arm_of(model, tokenizer, prompt_format, Sampling(max_new_tokens=24))
     path = Path("runs/base") / f"{arm.arm_id}-{problems.content_id}"
-    store = ProbeStore.create(path, arm, problems)
-    prompts = tokenize_prompts(problems, prompt_format, tokenizer)
+    store, plan = ProbeStore.create(path, arm, problems), Plan.sequential(arguments.num_draws)
+    store.set_plan(plan)
+    prompts = render_prompts(problems, prompt_format, tokenizer)
     engine = TransformersEngine(model, tokenizer, arm)
-    run_probe(engine, store, list(problems), prompts, Plan(arguments.num_draws), verifier)
+    run_probe(engine, store, list(problems), prompts, plan, verifier)
     values = estimates(store.counts(verifier.verifier_id), [1, 16, 256], seed=0)
     print(json.dumps({k: {name: round(float(number), 4) for name, number in row.items()} for k, row in values.items()}))
 

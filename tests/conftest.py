@@ -14,11 +14,14 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real checkpoint of the testbed's kind, pre-trained for a few steps: it samples all sorts of text."""
+    """A real checkpoint of the testbed's kind, pre-trained for a few steps: it samples all sorts of text.
+
+    Its head size of 32 is the smallest that vLLM runs on a CPU.
+    """
     from rlvr.testbed import Pretraining, pretrain
 
     folder = tmp_path_factory.mktemp("base") / "model"
-    pretrain(Pretraining(hidden_size=32, intermediate_size=64, num_layers=2, num_heads=2, num_steps=40), folder)
+    pretrain(Pretraining(hidden_size=64, intermediate_size=64, num_layers=2, num_heads=2, num_steps=40), folder)
     return folder
 
 

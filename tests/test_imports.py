@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 COMPOSING = {"rlvr/composition.py", "rlvr/dry_run.py", "rlvr/cli.py"}
-PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "console", "__version__"}
+PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "models", "console", "__version__"}
 DOORS = {
     "trl": ("rlvr/algorithms/", "rlvr/train.py", "rlvr/recipe.py", "probes/engines/live.py"),
     "vllm": ("probes/engines/vllm.py",),

@@ -1,11 +1,18 @@
 """Engines: requests in, a stream of draws out.
 
+    transformers   a model of transformers, batches refilled as rows finish
+    vllm           vLLM in this process; also the trainer's own engine
+    openai         servers that speak the OpenAI protocol
+    live           the trainer's model or vLLM engine, as it is now
+    ray            one of the first two, in Ray actors over many nodes
+    scripted       known success rates, for tests and documentation
+
 Owns: the protocol between a probe and whatever samples for it, and the random numbers of a draw.
 Does not own: which draws are owed (`probes.plan`) or kept (`probes.store`).
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes.store import Draw
+from rlvr.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -21,12 +29,12 @@ class Request:
 
     Attributes:
         problem_id: of the problem.
-        prompt_token_ids: the prompt as the model reads it.
+        prompt: what the model is given.
         draw_indices: which draws to make, ascending.
     """
 
     problem_id: str
-    prompt_token_ids: tuple[int, ...]
+    prompt: Prompt
     draw_indices: tuple[int, ...]
 
 
@@ -39,8 +47,17 @@ class Engine(Protocol):
 
     name: str
 
-    def sample(self, requests: Iterable[Request]) -> Iterator[Sequence[Draw]]:
-        """Yields batches of finished draws; each batch belongs to one request and is complete."""
+    def sample(self, requests: Sequence[Request]) -> Iterator[Sequence[Draw]]:
+        """Yields finished draws in batches of any size and order, each draw that was asked for exactly once.
+
+        What was yielded is delivered. The caller stores it at once, and after an error asks for the rest only.
+
+        Raises:
+            EngineError: the engine cannot go on; the message says what to do.
+        """
+
+    def close(self) -> None:
+        """Frees processes, connections and memory that the engine itself took."""
 
 
 def uniforms(arm_id: str, problem_id: str, draw_indices: Sequence[int], num_tokens: int) -> NDArray[np.float64]:
@@ -66,6 +83,16 @@ def uniforms(arm_id: str, problem_id: str, draw_indices: Sequence[int], num_toke
         generator = np.random.Generator(np.random.Philox(key=key, counter=run[0] * blocks))
         parts.append(generator.random((len(run), 4 * blocks))[:, :num_tokens])
     return np.concatenate(parts) if parts else np.empty((0, num_tokens))
+
+
+def seed_of(arm_id: str, problem_id: str, draw_index: int) -> int:
+    """Returns the seed of one draw, for engines that take one seed a completion: below 2^63.
+
+    Seeds of one problem are consecutive, as vLLM's are for the n completions of one request (child i has seed + i). So
+    a draw has one seed, however its problem's draws are cut into requests, and no two draws of a problem share one.
+    """
+    first = int.from_bytes(hashlib.sha256(f"{arm_id}|{problem_id}".encode()).digest()[:8]) >> 2
+    return first + draw_index
 
 
 def consecutive_runs(indices: Sequence[int]) -> list[list[int]]:

@@ -101,12 +101,13 @@ def make_plots(summary: Summary) -> list[Plot]:
             "finite, so even two probes of one model would differ in a few problems."
         )
         add(figures.gained_and_lost, words.gained_label, "Problems gained and lost against step 0", caption)
-    caption = "All draws of all problems. A plan that stops early on easy problems draws more from hard ones."
+    share = "Over the first draws of each problem, of which every problem has equally many."
+    caption = f"{share} A plan that stops early draws more from hard problems; their later draws are left out here."
     add(figures.outcome_shares, words.outcomes_label, "Outcomes of draws", caption)
     if len(summary["probes"]) > 1:
-        caption = "Cut off: the token limit came first. No answer: outcome unparsed or truncated."
+        caption = f"Cut off: the token limit came first. No answer: outcome unparsed or truncated. {share}"
         add(figures.rates_over_steps, words.rates_label, "Draws cut off, draws without an answer", caption)
-        caption = "Distinct correct answers: mean over problems. Tokens: mean over draws."
+        caption = f"Distinct correct answers: mean over problems. Tokens: mean over draws. {share}"
         add(figures.diversity_over_steps, words.diversity_label, "Diversity and length", caption)
     if figures.training_rows(summary):
         add(figures.training_curves, words.training_label, "What the trainer logged", "")

@@ -86,7 +86,6 @@ def cautions(summary: Summary) -> list[str]:
     return [
         *_rate_cautions(probes),
         *_verifier_cautions(probes),
-        *_unfinished(probes),
         *_duplicates(summary["problems"]["num_duplicates"]),
         *summary.get("notes", []),
     ]
@@ -210,16 +209,10 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
         ("error", "the verifier failed on them; pass@k leaves them out, and the table of bounds holds both extremes"),
         ("timeout", "their answer took the verifier longer than its deadline; they count as not correct"),
     ):
-        counts = [(probe["step"], probe["outcomes"].get(outcome, 0)) for probe in probes]
+        counts = [(probe["step"], probe["all_outcomes"].get(outcome, 0)) for probe in probes]
         if found := [f"{count:,} at step {step}" for step, count in counts if count]:
             lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
     return lines
-
-
-def _unfinished(probes: list[Probe]) -> list[str]:
-    """Returns a line that names the steps whose probe is not complete."""
-    steps = [str(probe["step"]) for probe in probes if not probe["complete"]]
-    return [f"Not all planned draws are made at step {', '.join(steps)}; these numbers will change."] if steps else []
 
 
 def _duplicates(count: int) -> list[str]:

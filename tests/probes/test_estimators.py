@@ -176,7 +176,7 @@ def test_counts_fill_in_errors_and_clusters():
     assert counts.cluster_P == (None, None)
     assert counts.n_P.dtype == np.int64
     assert counts.num_problems == 2
-    assert counts.num_draws == 4
+    assert counts.largest_k == 4
 
 
 def test_counts_cannot_be_changed():
@@ -277,7 +277,7 @@ def test_standard_error_shrinks_with_the_number_of_problems():
 @given(st.lists(draws(max_n=40), min_size=1, max_size=8))
 def test_pass_at_k_rises_with_k_and_stays_within_zero_and_one(cases):
     counts = counts_of(*[(n, c) for n, c, _ in cases])
-    estimate = pass_at_k(counts, range(1, counts.num_draws + 1)).estimate_K
+    estimate = pass_at_k(counts, range(1, counts.largest_k + 1)).estimate_K
     assert (np.diff(estimate) >= -1e-15).all()
     assert ((estimate >= 0) & (estimate <= 1)).all()
     assert estimate[0] == pytest.approx(np.mean(counts.c_P / counts.n_P))

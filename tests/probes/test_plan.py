@@ -8,63 +8,98 @@ from probes.plan import Plan, k_grid
 from rlvr.errors import RecipeError
 
 
-def test_all_draws_are_owed_at_first_and_none_at_the_end():
-    plan = Plan(num_draws=4)
-    assert plan.owed([]) == [0, 1, 2, 3]
-    assert plan.owed({0, 2}) == [1, 3]
-    assert plan.owed(range(4)) == []
+@pytest.mark.parametrize(
+    ("max_draws", "first_look", "looks"),
+    [(1024, 32, (32, 64, 128, 256, 512, 1024)), (100, 32, (32, 64, 100)), (16, 32, (16,)), (32, 32, (32,))],
+)
+def test_looks_double_up_to_the_last(max_draws, first_look, looks):
+    plan = Plan.sequential(max_draws, first_look=first_look)
+    assert plan.looks == looks
+    assert plan.stop_at == 16
+    assert (plan.first_look, plan.max_draws, plan.largest_k) == (looks[0], max_draws, max_draws)
 
 
-def test_a_longer_plan_owes_only_what_is_new():
-    assert Plan(num_draws=6).owed(range(4)) == [4, 5]
+def test_a_fixed_number_of_draws_has_one_look_and_no_early_stop():
+    plan = Plan.fixed(64)
+    assert plan.is_fixed
+    assert (plan.looks, plan.stop_at, plan.give_up_at) == ((64,), None, None)
+    assert plan.stops(64, 0)
 
 
-def test_draws_beyond_a_shorter_plan_are_ignored():
-    assert Plan(num_draws=2).owed({1, 5}) == [0]
+def test_where_a_problem_stops():
+    plan = Plan((32, 64, 128, 256), stop_at=16, give_up_at=128)
+    assert not plan.stops(32, 15)
+    assert plan.stops(32, 16)
+    assert not plan.stops(64, 0)
+    assert plan.stops(128, 0)
+    assert not plan.stops(128, 1)
+    assert plan.stops(256, 1)
+    assert plan.largest_k == 128
 
 
-@given(st.integers(1, 50), st.sets(st.integers(0, 80)))
-def test_owed_and_stored_make_the_plan_whole_without_overlap(num_draws, stored):
-    owed = Plan(num_draws).owed(stored)
-    assert owed == sorted(owed)
-    assert not stored & set(owed)
-    assert set(range(num_draws)) == set(owed) | (stored & set(range(num_draws)))
+@given(st.integers(1, 5000), st.integers(1, 40), st.integers(1, 100))
+def test_plan_survives_json(max_draws, stop_at, first_look):
+    plan = Plan.sequential(max_draws, stop_at, first_look)
+    assert Plan.from_json(plan.to_json()) == plan
+    assert Plan.from_json(Plan.fixed(max_draws).to_json()) == Plan.fixed(max_draws)
 
 
-@given(st.integers(1, 10**6))
-def test_plan_survives_json(num_draws):
-    assert Plan.from_json(Plan(num_draws).to_json()) == Plan(num_draws)
-
-
-@pytest.mark.parametrize("value", [{}, {"kind": "sequential", "num_draws": 4}, {"kind": "fixed", "num_draws": "4"}])
-def test_unknown_plan_is_refused(value):
-    with pytest.raises(RecipeError, match=r"expected the form \{'kind': 'fixed', 'num_draws': 1\}"):
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"kind": "fixed", "num_draws": 4},
+        {"looks": 4, "stop_at": None, "give_up_at": None},
+        {"looks": ["4"], "stop_at": None, "give_up_at": None},
+        {"looks": [4], "stop_at": 1.5, "give_up_at": None},
+    ],
+)
+def test_an_unknown_plan_is_refused(value):
+    with pytest.raises(RecipeError, match=r"is not known; expected"):
         Plan.from_json(value)
 
 
-def test_plan_needs_a_draw():
-    with pytest.raises(RecipeError, match="expected at least 1"):
-        Plan(num_draws=0)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Plan.fixed(0), "probe_max_draws: 0 is too small"),
+        (lambda: Plan.sequential(0), "expected at least 1 each"),
+        (lambda: Plan(()), "expected numbers of draws that ascend"),
+        (lambda: Plan((4, 4)), "expected numbers of draws that ascend"),
+        (lambda: Plan((0, 4)), "expected numbers of draws that ascend"),
+        (lambda: Plan((4, 8), stop_at=0), "probe_stop_at: 0 is too small"),
+        (lambda: Plan((4, 8), 1, give_up_at=5), r"probe_give_up_at: 5 is not a look of the plan; use one of \[4, 8\]"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(make, message):
+    with pytest.raises(RecipeError, match=message):
+        make()
 
 
 def test_k_max_may_reach_half_the_draws():
-    Plan(num_draws=64).validate_k_max(32)
+    Plan.fixed(64).validate_k_max(32)
+    Plan.sequential(512).validate_k_max(256)
 
 
 def test_k_max_beyond_half_the_draws_says_what_to_do():
     with pytest.raises(RecipeError) as caught:
-        Plan(num_draws=64).validate_k_max(128)
+        Plan.fixed(64).validate_k_max(128)
     assert str(caught.value) == (
         "probe_k_max: 128 exceeds n_max / 2 = 32; raise probe_max_draws to 256 or lower probe_k_max."
     )
 
 
+def test_giving_up_bounds_k_max_too():
+    with pytest.raises(RecipeError, match=r"64 exceeds give_up_at / 2 = 32; raise probe_give_up_at to 128"):
+        Plan.sequential(512, give_up_at=64).validate_k_max(64)
+
+
 def test_k_max_with_an_odd_number_of_draws():
     with pytest.raises(RecipeError, match=r"4 exceeds n_max / 2 = 3\.5; raise probe_max_draws to 8"):
-        Plan(num_draws=7).validate_k_max(4)
+        Plan.fixed(7).validate_k_max(4)
 
 
-@pytest.mark.parametrize("refuse", [k_grid, Plan(num_draws=8).validate_k_max])
+@pytest.mark.parametrize("refuse", [k_grid, Plan.fixed(8).validate_k_max])
 def test_k_max_is_at_least_one(refuse):
     with pytest.raises(RecipeError, match="probe_k_max: 0 is too small"):
         refuse(0)

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from probes.arm import Arm, Sampling
-from probes.store import Draw, ProbeStore, write_atomically
+from probes.files import write_atomically
+from probes.plan import Plan
+from probes.store import Draw, ProbeStore
 from rlvr.errors import StoreError, StoreFullError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verdicts import Outcome, Verdict
@@ -31,6 +33,13 @@ def verdict(outcome: Outcome, answer: str | None = None) -> Verdict:
     return Verdict(outcome, answer, "because")
 
 
+def indices(store: ProbeStore) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
+    for each in store.draws():
+        found.setdefault(each.problem_id, set()).add(each.draw_index)
+    return found
+
+
 def test_draws_come_back_as_they_went_in(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     draws = [draw(IDS[0], 0, "a\nb\x00é"), draw(IDS[0], 1, "", truncated=True), draw(IDS[1], 0)]
@@ -40,7 +49,7 @@ def test_draws_come_back_as_they_went_in(tmp_path):
         draws, key=lambda d: (d.problem_id, d.draw_index)
     )
     assert list(again.draws(IDS[1])) == [draws[2]]
-    assert again.draw_indices() == {IDS[0]: {0, 1}, IDS[1]: {0}}
+    assert indices(again) == {IDS[0]: {0, 1}, IDS[1]: {0}}
     assert again.engines() == {"scripted"}
     assert again.arm == ARM
     assert [p.problem_id for p in again.problems()] == IDS
@@ -57,7 +66,7 @@ def test_a_draw_index_is_never_stored_twice(tmp_path):
     store.add_draws([draw(IDS[0], 0)])
     with pytest.raises(StoreError, match="stored twice"):
         store.add_draws([draw(IDS[0], 1), draw(IDS[0], 0)])
-    assert store.draw_indices() == {IDS[0]: {0}}, "the batch is stored whole or not at all"
+    assert indices(store) == {IDS[0]: {0}}, "the batch is stored whole or not at all"
 
 
 def test_two_arms_in_one_store_are_refused_with_the_field_that_differs(tmp_path):
@@ -71,18 +80,62 @@ def test_two_arms_in_one_store_are_refused_with_the_field_that_differs(tmp_path)
 
 def test_counts_join_draws_with_the_verdicts_of_one_verifier(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
-    store.add_draws([draw(IDS[0], i) for i in range(4)] + [draw(IDS[1], 0)])
+    store.add_draws([draw(IDS[0], i) for i in range(4)] + [draw(IDS[1], 0), draw(IDS[2], 0)])
     outcomes = [Outcome.CORRECT, Outcome.WRONG, Outcome.ERROR, Outcome.TIMEOUT]
     store.add_verdicts("v1", [(IDS[0], i, verdict(o)) for i, o in enumerate(outcomes)])
-    with pytest.raises(StoreError, match="1 draws have no verdict of v1"):
+    with pytest.raises(StoreError, match="2 draws have no verdict"):
         store.counts("v1")
-    store.add_verdicts("v1", [(IDS[1], 0, verdict(Outcome.CORRECT))])
+    store.add_verdicts("v1", [(IDS[1], 0, verdict(Outcome.CORRECT)), (IDS[2], 0, verdict(Outcome.WRONG))])
     counts = store.counts()
-    assert counts.problem_ids == (IDS[0], IDS[1])
-    assert counts.n_P.tolist() == [3, 1]
-    assert counts.c_P.tolist() == [1, 1]
-    assert counts.errors_P.tolist() == [1, 0]
-    assert counts.cluster_P == (None, "even")
+    assert counts.problem_ids == tuple(IDS)
+    assert counts.n_P.tolist() == [3, 1, 1]
+    assert counts.c_P.tolist() == [1, 1, 0]
+    assert counts.errors_P.tolist() == [1, 0, 0]
+    assert counts.cluster_P == (None, "even", None)
+
+
+def test_counts_follow_the_plan_that_the_store_notes(tmp_path):
+    """Easy problems have fewer draws because they are easy: the fixed formula would be biased."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    assert store.plan() is None
+    store.set_plan(Plan((2, 4), stop_at=2))
+    numbers = dict(zip(IDS, (2, 4, 4), strict=True))
+    store.add_draws([draw(key, i) for key, num in numbers.items() for i in range(num)])
+    right = verdict(Outcome.CORRECT)
+    store.add_verdicts("v", [(IDS[0], 0, right), (IDS[0], 1, right)])
+    store.add_verdicts("v", [(key, i, verdict(Outcome.WRONG)) for key in IDS[1:] for i in range(4)])
+    counts = store.counts()
+    assert counts.n_P.tolist() == [2, 4, 4]
+    assert counts.plan_P == (Plan((2, 4), stop_at=2),) * 3
+    store.set_plan(Plan((2, 8), stop_at=2))
+    with pytest.raises(StoreError, match=r"2 of 3 problems owe draws under the plan \(at least 8 draws\)"):
+        store.counts()
+
+
+def test_a_second_program_may_not_write_and_the_first_may_die(tmp_path):
+    """The lock is the operating system's: a killed holder leaves none behind."""
+    ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    code = textwrap.dedent(HOLDER).format(tests=str(Path(__file__).parent), path=str(tmp_path / "s"))
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    store = ProbeStore.open_existing(tmp_path / "s")
+    with pytest.raises(StoreError, match="another process is writing here"), store.writing():
+        pass
+    with ProbeStore(tmp_path / "s", writer=1).writing():
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    with store.writing():
+        pass
+
+
+def test_a_stray_index_is_refused_before_it_asks_for_memory(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    with pytest.raises(StoreError, match="draw index 1048576; expected 0 to 1048575"):
+        store.add_draws([draw(IDS[0], 2**20)])
+    with pytest.raises(StoreError, match="draw index -1"):
+        store.add_draws([draw(IDS[0], -1)])
 
 
 def test_an_error_is_judged_again_and_never_redrawn(tmp_path):
@@ -93,7 +146,7 @@ def test_an_error_is_judged_again_and_never_redrawn(tmp_path):
     assert {d.draw_index for d in store.unjudged("v2")} == {0, 1}
     store.add_verdicts("v1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
     assert list(store.unjudged("v1")) == []
-    assert store.counts("v1").c_P.tolist() == [1]
+    assert store.outcomes("v1").of({IDS[0]}).counts().c_P.tolist() == [1]
 
 
 def test_verdicts_of_two_verifiers_stand_side_by_side(tmp_path):
@@ -102,8 +155,8 @@ def test_verdicts_of_two_verifiers_stand_side_by_side(tmp_path):
     store.add_verdicts("strict@1", [(IDS[0], 0, verdict(Outcome.WRONG))])
     store.add_verdicts("lenient@1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
     assert store.verifier_ids() == ["lenient@1", "strict@1"]
-    assert store.counts("strict@1").c_P.tolist() == [0]
-    assert store.counts("lenient@1").c_P.tolist() == [1]
+    assert store.outcomes("strict@1").of({IDS[0]}).counts().c_P.tolist() == [0]
+    assert store.outcomes("lenient@1").of({IDS[0]}).counts().c_P.tolist() == [1]
     with pytest.raises(StoreError, match="name one of them"):
         store.counts()
 
@@ -113,7 +166,7 @@ def test_writers_share_a_store_and_are_read_as_one(tmp_path):
     second = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1)
     first.add_draws([draw(IDS[0], 0)])
     second.add_draws([draw(IDS[1], 0)])
-    assert first.draw_indices() == second.draw_indices() == {IDS[0]: {0}, IDS[1]: {0}}
+    assert indices(first) == indices(second) == {IDS[0]: {0}, IDS[1]: {0}}
 
 
 def test_verdicts_can_be_deleted_and_made_again(tmp_path):
@@ -123,16 +176,6 @@ def test_verdicts_can_be_deleted_and_made_again(tmp_path):
     for file in (tmp_path / "s").glob("verdicts-*"):
         file.unlink()
     assert [d.draw_index for d in store.unjudged("v")] == [0]
-
-
-def test_statistics_count_outcomes_truncation_and_distinct_answers(tmp_path):
-    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
-    store.add_draws([draw(IDS[0], i, "12", truncated=i == 3) for i in range(4)])
-    rows = [(Outcome.CORRECT, "a"), (Outcome.CORRECT, "a"), (Outcome.CORRECT, "b"), (Outcome.TRUNCATED, None)]
-    store.add_verdicts("v", [(IDS[0], i, verdict(*row)) for i, row in enumerate(rows)])
-    found = store.statistics("v")
-    assert (found.num_draws, found.truncation_rate, found.mean_tokens, found.distinct_correct) == (4, 0.25, 3.0, 2.0)
-    assert found.outcomes["correct"] == 3
 
 
 def test_a_completion_beyond_the_bound_is_refused(tmp_path):
@@ -149,7 +192,7 @@ def test_a_folder_that_is_no_store_and_a_torn_file_are_named(tmp_path):
     file = tmp_path / "s" / "draws-00000.sqlite"
     file.write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError, match=r"draws-00000\.sqlite"):
-        store.draw_indices()
+        indices(store)
     (tmp_path / "s" / "probe.json").write_text("{")
     with pytest.raises(StoreError, match=r"probe\.json: cannot be read"):
         ProbeStore.open_existing(tmp_path / "s")
@@ -158,7 +201,7 @@ def test_a_folder_that_is_no_store_and_a_torn_file_are_named(tmp_path):
 def test_an_empty_file_left_by_a_kill_counts_as_no_draws(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     (tmp_path / "s" / "draws-00001.sqlite").touch()
-    assert store.draw_indices() == {}
+    assert indices(store) == {}
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
@@ -170,14 +213,23 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+HOLDER = """
+    import sys, time
+    from pathlib import Path
+    from probes.store import ProbeStore
+    with ProbeStore(Path({path!r})).writing():
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
 WRITER = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_store import ARM, IDS, PROBLEMS, draw
+    from test_store import ARM, IDS, PROBLEMS, draw, indices
     from probes.store import ProbeStore
     store = ProbeStore.create(Path({path!r}), ARM, PROBLEMS)
-    start = len(store.draw_indices().get(IDS[0], ()))
+    start = len(indices(store).get(IDS[0], ()))
     print("start", start, flush=True)
     for at in range(start, 100_000, 16):
         store.add_draws([draw(IDS[0], i, "x" * 500) for i in range(at, at + 16)])
@@ -199,7 +251,7 @@ def test_kill_9_loses_no_durable_draw_and_duplicates_none(tmp_path):
         reported = max([reported, *map(int, rest[1::2])])
         process.wait()
         process.stdout.close()
-        stored = ProbeStore.open_existing(tmp_path / "s").draw_indices()[IDS[0]]
+        stored = indices(ProbeStore.open_existing(tmp_path / "s"))[IDS[0]]
         assert len(stored) >= reported
         assert stored == set(range(len(stored))), "no gap and no half batch"
         assert len(stored) % 16 == 0
@@ -220,7 +272,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
                 store.add_draws([draw(IDS[0], i, "x" * 500) for i in range(stored, stored + 16)])
                 stored += 16
         assert stored > 0
-        assert store.draw_indices()[IDS[0]] == set(range(stored))
+        assert indices(store)[IDS[0]] == set(range(stored))
         with pytest.raises(StoreFullError):
             ProbeStore.create(mount / "s2", ARM, ProblemSet.of("big", [Problem("x" * 1_000_000, "1")]))
     finally:

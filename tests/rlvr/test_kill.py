@@ -60,7 +60,7 @@ def losses(folder: Path) -> list[tuple[int, float, float]]:
 def flags(small_recipe):
     """Draws enough that a probe takes a while, chunk by chunk."""
     return lambda folder: small_recipe(
-        folder, probe_max_draws=2048, probe_problems="countdown:probe?num=12", max_steps=6
+        folder, probe_max_draws=2048, probe_stop_at=0, probe_problems="countdown:probe?num=12", max_steps=6
     )
 
 

@@ -40,7 +40,7 @@ def test_a_run_leaves_manifest_model_summary_and_report(finished):
     assert manifest["seeds"]["seed"] == 42
     summary = json.loads((folder / "summary.json").read_text())
     assert [probe["step"] for probe in summary["probes"]] == [0, 2, 4]
-    assert all(probe["complete"] and probe["num_draws"] == 6 * 16 for probe in summary["probes"])
+    assert all(probe["num_draws"] == 6 * 16 for probe in summary["probes"])
     assert summary["training"]["step"] == [1, 2, 3, 4]
     assert "<html" in (folder / "report.html").read_text()
 

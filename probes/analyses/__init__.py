@@ -1,0 +1,1 @@
+"""Analyses: each one function from stored draws to a typed result."""

@@ -1,0 +1,99 @@
+"""`probes compare`: two arms on the same problems.
+
+Owns: its flags and its table.
+Does not own: the numbers (`probes.intervals`, `probes.analyses.cells`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from probes.commands.options import (
+    DIR,
+    TABLE,
+    confidence_option,
+    json_option,
+    ks_option,
+    seed_option,
+    verifier_id_option,
+)
+from probes.commands.output import (
+    Values,
+    coloured,
+    default_ks,
+    interval_text,
+    number,
+    number_text,
+    print_json,
+    print_table,
+    read_store,
+    read_table,
+)
+from rlvr.console import SpreadCommand
+
+if TYPE_CHECKING:
+    from probes.estimators import Counts
+    from probes.intervals import Cells, StepComparison
+
+
+@click.command(cls=SpreadCommand)
+@click.argument("stores", metavar="[BASE RL]", nargs=-1, type=DIR)
+@click.option("--counts", "tables", nargs=2, type=TABLE, metavar="BASE RL", help="Two CSV: problem_id, n, c.")
+@ks_option
+@confidence_option
+@seed_option
+@verifier_id_option
+@json_option
+def compare(
+    stores: tuple[Path, ...],
+    tables: tuple[Path, Path] | None,
+    ks: tuple[int, ...],
+    confidence: float,
+    seed: int,
+    verifier: str | None,
+    as_json: bool,
+) -> None:
+    """Compare two arms on the same problems: paired differences under one band over all k, and solved sets."""
+    from probes.intervals import compare_counts, four_cells
+
+    if len(stores) != (0 if tables else 2):
+        raise click.UsageError("Give either BASE RL, two stores of draws, or --counts BASE RL.")
+    base, other = map(read_table, tables) if tables else (read_store(store, verifier) for store in stores)
+    comparison = compare_counts(base, other, ks or default_ks([base, other]), confidence, seed=seed).at()
+    cells = four_cells(base, other)
+    if as_json:
+        print_json({"k": differences(comparison), "cells": asdict(cells)})
+    else:
+        print_comparison(comparison, cells, confidence)
+        print_notes(base, other)
+
+
+def differences(comparison: "StepComparison") -> dict[str, Values]:
+    """Returns difference, band and verdict, by k."""
+    columns = (comparison.difference_K, comparison.lo_K, comparison.hi_K, comparison.verdict_K)
+    return {
+        str(k): {"difference": number(mean), "lo": number(lo), "hi": number(hi), "verdict": verdict}
+        for k, mean, lo, hi, verdict in zip(comparison.ks, *columns, strict=True)
+    }
+
+
+def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: float) -> None:
+    """Prints one row per k, and the solved sets."""
+    rows: list[Sequence[str]] = [
+        [k, number_text(row["difference"], "+"), interval_text(row["lo"], row["hi"], "+"), coloured(row["verdict"])]
+        for k, row in differences(comparison).items()
+    ]
+    print_table(["k", "RL - base", f"{100 * confidence:g}% band over all k", "verdict"], rows)
+    click.echo(
+        f"solved by both {cells.both}, base only {cells.base_only}, RL only {cells.rl_only}, neither {cells.neither}; "
+        f"exact McNemar p = {cells.mcnemar_p:.3g}"
+    )
+
+
+def print_notes(base: "Counts", other: "Counts") -> None:
+    """Says where the solved sets do not compare like with like."""
+    if base.largest_k != other.largest_k:
+        click.echo(f"note: {base.largest_k} and {other.largest_k} draws per problem; the arm with more solves more.")

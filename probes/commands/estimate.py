@@ -1,0 +1,111 @@
+"""`probes estimate`: pass@k of one arm.
+
+Owns: its flags and its table.
+Does not own: the numbers (`probes.estimators`, `probes.intervals`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from probes.commands.options import (
+    DIR,
+    TABLE,
+    confidence_option,
+    json_option,
+    ks_option,
+    seed_option,
+    verifier_id_option,
+)
+from probes.commands.output import (
+    Values,
+    default_ks,
+    draws_text,
+    interval_text,
+    number,
+    number_text,
+    print_json,
+    print_table,
+    read_store,
+    read_table,
+)
+from rlvr.console import SpreadCommand
+
+if TYPE_CHECKING:
+    from probes.estimators import Counts
+
+
+@click.command(cls=SpreadCommand)
+@click.argument("store", metavar="[DIR]", required=False, type=DIR)
+@click.option("--counts", "table", type=TABLE, help="CSV with the columns problem_id, n, c.")
+@ks_option
+@confidence_option
+@seed_option
+@verifier_id_option
+@json_option
+def estimate(
+    store: Path | None,
+    table: Path | None,
+    ks: tuple[int, ...],
+    confidence: float,
+    seed: int,
+    verifier: str | None,
+    as_json: bool,
+) -> None:
+    """Estimate pass@k of one arm, from the store DIR or from --counts."""
+    if (store is None) == (table is None):
+        raise click.UsageError("Give either DIR, a store of draws, or --counts FILE.")
+    counts = read_table(table) if table is not None else read_store(store, verifier)  # type: ignore[arg-type]
+    show_estimate(counts, ks or default_ks([counts]), confidence, seed, as_json)
+
+
+def show_estimate(counts: "Counts", ks: Sequence[int], confidence: float, seed: int, as_json: bool) -> None:
+    """Prints pass@k of the counts as a table or as JSON."""
+    values, errors = estimate_rows(counts, ks, confidence, seed), error_rows(counts, ks)
+    if as_json:
+        print_json({"num_problems": counts.num_problems, "pass@k": values, **errors})
+    else:
+        print_estimates(counts, values, errors, confidence)
+
+
+def estimate_rows(counts: "Counts", ks: Sequence[int], confidence: float, seed: int) -> dict[str, Values]:
+    """Returns estimate, standard error over draws and interval over problems, by k."""
+    from probes.estimators import pass_at_k
+    from probes.intervals import problem_interval
+
+    curve = pass_at_k(counts, ks)
+    lo_K, hi_K = problem_interval(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
+    rows = zip(ks, curve.estimate_K, curve.se_draws_K, lo_K, hi_K, strict=True)
+    names = ("estimate", "se_draws", "lo", "hi")
+    return {str(k): dict(zip(names, map(number, numbers), strict=True)) for k, *numbers in rows}
+
+
+def error_rows(counts: "Counts", ks: Sequence[int]) -> Values:
+    """Returns pass@k at both extremes of what the verifier failed to judge, under `if_errors`; empty without errors."""
+    from probes.estimators import error_bounds
+
+    num_errors = int(counts.errors_P.sum())
+    if not num_errors:
+        return {}
+    rows = zip(ks, *error_bounds(counts, ks), strict=True)
+    bounds = {str(k): {"all_wrong": float(wrong), "all_correct": float(correct)} for k, wrong, correct in rows}
+    return {"if_errors": {"num_draws": num_errors, "pass@k": bounds}}
+
+
+def print_estimates(counts: "Counts", values: Mapping[str, Values], errors: Values, confidence: float) -> None:
+    """Prints one row per k."""
+    header = ["k", "pass@k", "se (draws)", f"{100 * confidence:g}% interval (problems)"]
+    rows = [
+        [k, number_text(row["estimate"]), number_text(row["se_draws"]), interval_text(row["lo"], row["hi"])]
+        for k, row in values.items()
+    ]
+    if errors:
+        header.append("errors all wrong to all correct")
+        bounds = errors["if_errors"]["pass@k"].values()
+        rows = [[*row, interval_text(*bound.values())] for row, bound in zip(rows, bounds, strict=True)]
+    print_table(header, rows)
+    click.echo(f"{counts.num_problems} problems, {draws_text(counts)} draws judged per problem")
+    if errors:
+        click.echo(f"{errors['if_errors']['num_draws']} draws could not be judged; pass@k leaves them out")

@@ -1,0 +1,49 @@
+"""From flags to a measurement: plan, problems, verifier, prompts, sampling.
+
+Owns: how flags become `probes.sample.Measurement` and `probes.plan.Plan`.
+Does not own: the flags (`probes.commands.options`).
+"""
+
+import re
+from typing import Any
+
+from probes.arm import Sampling
+from probes.plan import Plan
+from probes.sample import Measurement
+from rlvr.errors import RecipeError
+from rlvr.problems import load_problems
+from rlvr.prompts import PromptFormat
+from rlvr.verifiers import make_verifier
+
+
+def read_plan(flags: dict[str, Any]) -> Plan:
+    """Returns the plan of a command's flags, checked against k_max.
+
+    Raises:
+        RecipeError: the numbers do not fit together.
+    """
+    max_draws = flags["max_draws"] or 4 * flags["k_max"]
+    if flags["stop_at"]:
+        plan = Plan.sequential(max_draws, flags["stop_at"], flags["first_look"], flags["give_up_at"] or None)
+    else:
+        plan = Plan.fixed(max_draws)
+    try:
+        plan.validate_k_max(flags["k_max"])
+    except RecipeError as error:
+        raise RecipeError(re.sub(r"probe_(\w+)", lambda key: "--" + key[1].replace("_", "-"), str(error))) from None
+    return plan
+
+
+def read_measurement(flags: dict[str, Any]) -> Measurement:
+    """Returns what a command's flags ask to measure.
+
+    Raises:
+        InputError: a flag, the problems or the verifier cannot be used.
+    """
+    sampling = Sampling(flags["temperature"], flags["top_p"], flags["top_k"], flags["max_new_tokens"])
+    # Without a model there is no tokenizer to ask.
+    chat = "plain" if flags.get("engine") == "scripted" else flags["prompt_chat"]
+    prompt_format = PromptFormat(flags["prompt_template"], flags["prompt_system"], chat)
+    plan = read_plan(flags)
+    verifier = make_verifier(flags["verifier"])
+    return Measurement(load_problems(flags["problems"]), verifier, plan, sampling, prompt_format)

@@ -1,0 +1,90 @@
+"""What several commands print, and how they read counts.
+
+Owns: tables, JSON, and numbers as text.
+Does not own: the numbers.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlvr.errors import StoreError
+
+if TYPE_CHECKING:
+    from probes.estimators import Counts
+
+Values = dict[str, Any]
+
+COLOURS = {"gain": "green", "loss": "red", "cannot tell": "dim"}
+
+
+def read_table(path: Path) -> "Counts":
+    """Returns the counts of a CSV file."""
+    from probes.tables import read_counts
+
+    return read_counts(path)
+
+
+def read_store(path: Path, verifier_id: str | None) -> "Counts":
+    """Returns the counts of a store of draws, under the plan that it notes."""
+    from probes.store import ProbeStore
+
+    store = ProbeStore.open_existing(path)
+    if verifier_id and verifier_id not in store.verifier_ids():
+        raise StoreError(f"{path}: no verdicts of {verifier_id!r}; it has those of {store.verifier_ids()}.")
+    return store.counts(verifier_id)
+
+
+def default_ks(arms: Sequence["Counts"]) -> tuple[int, ...]:
+    """Returns powers of two up to a quarter of the smallest n, where estimates are still quiet."""
+    from probes.plan import k_grid
+
+    return k_grid(max(1, min(counts.largest_k for counts in arms) // 4))
+
+
+def number(value: float) -> float | None:
+    """Returns a plain number, or None for NaN: cannot tell."""
+    return None if math.isnan(value) else float(value)
+
+
+def print_json(value: object) -> None:
+    """Prints one JSON value; NaN is refused."""
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table, aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in header:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def draws_text(counts: "Counts") -> str:
+    """Returns the number of judged draws per problem, or its range."""
+    smallest, largest = int(counts.n_P.min()), int(counts.n_P.max())
+    return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
+
+
+def number_text(value: float | None, sign: str = "") -> str:
+    """Returns a number with four decimals."""
+    return "cannot tell" if value is None else f"{value:{sign}.4f}"
+
+
+def interval_text(lo: float | None, hi: float | None, sign: str = "") -> str:
+    """Returns both ends with four decimals."""
+    return "cannot tell" if lo is None or hi is None else f"{lo:{sign}.4f} to {hi:{sign}.4f}"
+
+
+def coloured(verdict: str) -> str:
+    """Returns a verdict in its colour, in rich's markup."""
+    return f"[{COLOURS[verdict]}]{verdict}[/]"

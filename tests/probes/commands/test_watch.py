@@ -1,0 +1,84 @@
+"""`probes watch` on a run of our own and on the folder of another trainer."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from probes.cli import main
+from probes.index import ProbeIndex
+from rlvr.cli import main as rlvr_main
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def trained(small_recipe, tmp_path_factory):
+    """A run that was trained without a probe, with two checkpoints."""
+    folder = tmp_path_factory.mktemp("run") / "demo"
+    flags = small_recipe(folder)
+    at = flags.index("--probe_problems")
+    result = CliRunner().invoke(rlvr_main, ["train", *flags[:at], *flags[at + 2 :], "--probe_problems", ""])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_probed_from_its_manifest(trained):
+    result = run("watch", trained, "--problems", "countdown:probe?num=6", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["steps"] == [0, 2, 4]
+    summary = json.loads((trained / "summary.json").read_text())
+    assert [probe["step"] for probe in summary["probes"]] == [0, 2, 4]
+    assert summary["k"][-1] == 8
+    assert summary["training"]["step"] == [1, 2, 3, 4]
+    assert (trained / "report.html").exists()
+    started = time.monotonic()
+    assert run("watch", trained, "--problems", "countdown:probe?num=6").exit_code == 0
+    assert time.monotonic() - started < 5, "nothing is owed: no model is loaded"
+
+
+@pytest.mark.slow
+def test_checkpoints_are_probed_while_the_run_goes_on(trained, tmp_path):
+    """Checkpoints of another trainer appear one by one; the watcher is stopped by FINISHED."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    flags = ["--problems", "countdown:probe?num=4", "--verifier", "tests.length_verifier:even_length", "--k-max", "8"]
+    command = [sys.executable, "-m", "probes.cli", "watch", str(folder), *flags, "--max-new-tokens", "8"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    watcher = subprocess.Popen([*command, "--poll", "0.2"], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        for step in (2, 4):
+            (folder / f"checkpoint-{step}").symlink_to(trained / f"checkpoint-{step}")
+            deadline = time.monotonic() + 60
+            while step not in [entry.step for entry in ProbeIndex(folder).entries()]:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        (folder / "FINISHED").touch()
+        out, _ = watcher.communicate(timeout=30)
+    finally:
+        watcher.kill()
+    assert watcher.returncode == 0
+    assert out.count("step ") == 2
+    assert "report: " in out
+
+
+def test_a_folder_without_manifest_needs_problems_and_verifier(tmp_path):
+    result = run("watch", tmp_path)
+    assert result.exit_code == 2
+    assert "Give --problems" in result.output
+
+
+def test_a_folder_without_checkpoints_says_so(tmp_path):
+    result = run("watch", tmp_path, "--problems", "countdown:probe?num=2", "--verifier", "countdown", "--once")
+    assert result.exit_code == 0
+    assert "no whole checkpoint to probe" in result.output
