@@ -1,6 +1,6 @@
 # make setup   the environment .venv that everything uses
 # make demo    the main job on the testbed: base, GRPO, probes, report
-# make test    the test suite
+# make test    the test suite, then the tests of vLLM in an environment of its own (made once, cached)
 # make check   format, lint, types
 # make bench   speed, as ratios against a named peer
 PYTHON ?= python3
@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test vllm-env check bench
 
 setup: $(STAMP)
 
@@ -21,8 +21,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/rlvr train --config recipes/countdown-tiny/grpo.yaml --output_dir runs/demo
 
-test: setup
+test: setup vllm-env
 	$(BIN)/python -m pytest
+	.venv-vllm/bin/python -m pytest tests/vllm
+
+vllm-env:
+	PYTHON=$(PYTHON) bash scripts/make_vllm_env.sh
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -21,12 +21,11 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from probes.arm import Sampling, arm_of
-from probes.engines.live import keep_random_states, live_model
-from probes.engines.transformers import TransformersEngine
+from probes.arm import Sampling
+from probes.engines.live import keep_random_states, live_arm, live_engine, live_share
 from probes.index import ProbeEntry, ProbeIndex
 from probes.plan import Plan
-from probes.probe import render_prompts, run_probe, shard
+from probes.probe import render_prompts, run_probe
 from probes.store import ProbeStore
 from rlvr.errors import RlvrError
 from rlvr.problems import ProblemSet
@@ -126,8 +125,8 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         """Samples from the live weights, and lets the main process record and log the result."""
         accelerator, settings = self.trainer.accelerator, self.settings
         started = time.monotonic()
-        with keep_random_states(), live_model(self.trainer) as model:
-            arm = arm_of(model, self.trainer.processing_class, settings.prompt_format, settings.sampling)
+        with keep_random_states():
+            arm = live_arm(self.trainer, settings.prompt_format, settings.sampling)
             path = self.store_root / f"{arm.arm_id}-{settings.problems.content_id}"
             entry = ProbeEntry(
                 state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0
@@ -136,7 +135,7 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
                 ProbeStore.create(path, arm, settings.problems).set_plan(settings.plan)
             accelerator.wait_for_everyone()
             store = ProbeStore.create(path, arm, settings.problems, writer=accelerator.process_index)
-            self._draw(model, store, state.global_step)
+            self._draw(store, state.global_step)
             accelerator.wait_for_everyone()
         self._done.add(state.global_step)
         if accelerator.is_main_process:
@@ -170,12 +169,12 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
             logger.warning("The probe at step %d is stored, but not summarised: %s", state.global_step, error)
             return {}
 
-    def _draw(self, model: Any, store: ProbeStore, step: int) -> None:
+    def _draw(self, store: ProbeStore, step: int) -> None:
         """Makes this process's share of the draws, with a progress bar on the main process."""
-        accelerator, settings, tokenizer = self.trainer.accelerator, self.settings, self.trainer.processing_class
-        mine = shard(settings.problems, accelerator.process_index, accelerator.num_processes)
-        prompts = render_prompts(settings.problems, settings.prompt_format, tokenizer)
-        engine = TransformersEngine(model, tokenizer, store.arm)
+        accelerator, settings = self.trainer.accelerator, self.settings
+        mine = live_share(self.trainer, settings.problems)
+        prompts = render_prompts(settings.problems, settings.prompt_format, self.trainer.processing_class)
         hidden = not accelerator.is_main_process or self.trainer.args.disable_tqdm
-        with tqdm(total=0, desc=f"probe at step {step}", unit="draw", leave=False, disable=hidden) as bar:
+        bar = tqdm(total=0, desc=f"probe at step {step}", unit="draw", leave=False, disable=hidden)
+        with bar, live_engine(self.trainer, store.arm) as engine:
             run_probe(engine, store, mine, prompts, settings.plan, settings.verifier, bar)

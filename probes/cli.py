@@ -6,9 +6,11 @@ Does not own: the subcommands (`probes.commands`), how errors end a command (`rl
 
 import click
 
+from probes.commands.analyze import analyze
 from probes.commands.compare import compare
 from probes.commands.doctor import doctor
 from probes.commands.estimate import estimate
+from probes.commands.importing import import_
 from probes.commands.plan import plan
 from probes.commands.report import report
 from probes.commands.sample import sample
@@ -21,10 +23,10 @@ from rlvr.console import ErrorGroup
 @click.group(cls=ErrorGroup)
 @click.version_option(__version__)
 def main() -> None:
-    """Measure language models by large-k pass@k: sample, verify, estimate, compare, report."""
+    """Measure language models by large-k pass@k: sample, verify, estimate, compare, analyze, report."""
 
 
-for command in (plan, sample, verify, estimate, compare, report, watch, doctor):
+for command in (plan, sample, verify, estimate, compare, analyze, report, watch, doctor, import_):
     main.add_command(command)
 
 

@@ -1,14 +1,14 @@
 # ruff: noqa: N802, N815 - shape suffixes are part of the names: _P problem, _K attempts, _S step, _B resample.
-"""What the choice of problems adds: intervals for one arm, comparisons of two, solved sets.
+"""What the choice of problems adds: intervals for one arm, comparisons of two.
 
     problem_interval  interval of pass@k for "problems like these"
     compare           paired difference with a simultaneous band, and the words gain, loss, cannot tell -> Comparison
     compare_counts    the same from counts, problems matched by id
     crossing          the interval of k in which the difference turns from gain to loss
-    four_cells        problems solved by both, one, neither, with exact McNemar -> Cells
 
 Owns: every statement about problems that were not drawn. Families of problems are resampled as one.
-Does not own: what the draws alone add, the set of problems held fixed (`probes.estimators`).
+Does not own: what the draws alone add, the set of problems held fixed (`probes.estimators`); solved sets
+(`probes.analyses.cells`).
 
 Method. Each family of problems gets a random weight (standard exponential: the Bayesian bootstrap), and so does one
 family that was not seen. To bound a mean from above, the unseen family takes the highest value that it may have, to
@@ -86,25 +86,6 @@ class Comparison:
         lo_K, hi_K = self.lo_SK[step], self.hi_SK[step]
         verdict_K = tuple(_word(lo, hi) for lo, hi in zip(lo_K, hi_K, strict=True))
         return StepComparison(self.ks, self.difference_SK[step], lo_K, hi_K, verdict_K)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Numbers of problems by who solves them at least once, and the exact McNemar test of the two middle cells.
-
-    Attributes:
-        both: c >= 1 in both arms.
-        base_only: solved by the base arm alone (shrinkage).
-        rl_only: solved by the other arm alone (expansion).
-        neither: solved by none.
-        mcnemar_p: two-sided; 1 when no problem is solved by one arm alone.
-    """
-
-    both: int
-    base_only: int
-    rl_only: int
-    neither: int
-    mcnemar_p: float
 
 
 def problem_interval(
@@ -233,27 +214,6 @@ def crossing(comparison: StepComparison) -> tuple[int, int] | None:
     if not gains or not losses or max(gains) > min(losses):
         return None
     return max(gains), min(losses)
-
-
-def four_cells(base: Counts, other: Counts) -> Cells:
-    """Returns how many problems both arms, one arm, or neither solve at least once, with exact McNemar.
-
-    Exact for the draws at hand. Finite n alone fills the middle cells: the same model drawn twice shows problems "of
-    one arm only". An arm with more draws solves more, so compare arms of equal n.
-
-    Raises:
-        InputError: the arms hold different problems; the message names them.
-
-    Source: McNemar 1947; the two-sided exact binomial test of the discordant pairs.
-    """
-    # Most of the start-up time of scipy.stats would otherwise fall on commands that do not need it.
-    from scipy.stats import binomtest
-
-    base_P, other_P = base.c_P > 0, other.aligned_to(base).c_P > 0
-    base_only, rl_only = int((base_P & ~other_P).sum()), int((other_P & ~base_P).sum())
-    num_discordant = base_only + rl_only
-    p = float(binomtest(rl_only, num_discordant, 0.5).pvalue) if num_discordant else 1.0
-    return Cells(int((base_P & other_P).sum()), base_only, rl_only, int((~base_P & ~other_P).sum()), p)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 
+from probes.analyses.cells import four_cells
 from probes.analyses.rates import Rates, rates
 from probes.estimators import Counts, error_bounds, pass_at_k
 from probes.files import write_atomically
 from probes.index import ProbeEntry, ProbeIndex
-from probes.intervals import StepComparison, compare_counts, crossing, four_cells, problem_interval
+from probes.intervals import StepComparison, compare_counts, crossing, problem_interval
 from probes.outcomes import Outcomes
 from probes.plan import Plan, k_grid
 from probes.report.schema import SCHEMA
 from probes.store import ProbeStore
+from probes.studies import study_arm, study_pair, study_run
 from rlvr.problems import Problem
 from rlvr.verdicts import Outcome
 
@@ -71,7 +73,12 @@ class Measured:
 
 
 def write_summary(
-    run_dir: Path, k_max: int, log_history: Sequence[Mapping[str, Any]], facts: RunFacts, seed: int = 0
+    run_dir: Path,
+    k_max: int,
+    log_history: Sequence[Mapping[str, Any]],
+    facts: RunFacts,
+    seed: int = 0,
+    with_studies: bool = True,
 ) -> dict[str, Any]:
     """Writes `summary.json` from the run's index and stores, and returns it.
 
@@ -81,6 +88,7 @@ def write_summary(
         log_history: the trainer's.
         facts: of the run.
         seed: of the resampling and of the choice of examples.
+        with_studies: add the analyses of `probes.studies`, which take some seconds.
 
     Raises:
         StoreError: a store is missing, or has draws without verdicts.
@@ -97,7 +105,9 @@ def write_summary(
         "examples": choose_examples(probes, seed),
         "notes": notes(probes, ks),
     }
-    summary = _plain(summary)
+    if with_studies and probes:
+        summary |= studies(probes, ks[-1], seed)
+    summary = plain(summary)
     write_atomically(run_dir / "summary.json", json.dumps(summary, indent=1, allow_nan=False))
     return summary  # type: ignore[no-any-return]
 
@@ -107,6 +117,18 @@ def measure(index: ProbeIndex, entry: ProbeEntry) -> Measured:
     store = ProbeStore.open_existing(index.store_path(entry))
     outcomes = store.outcomes(entry.verifier_id)
     return Measured(entry, store, outcomes, outcomes.counts(Plan.from_json(entry.plan)))
+
+
+def studies(probes: Sequence[Measured], k_max: int, seed: int) -> dict[str, Any]:
+    """Returns the analyses of each probe, of each against the first, and of the solved sets through the run."""
+    first = probes[0]
+    return {
+        "studies": {
+            "arms": [study_arm(each.store, each.entry.verifier_id, each.plan, k_max, seed) for each in probes],
+            "against_base": [study_pair(first.counts, each.counts, k_max, seed) for each in probes[1:]],
+            "flow": study_run([(each.entry.step, each.counts) for each in probes]),
+        }
+    }
 
 
 def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any]:
@@ -310,12 +332,12 @@ def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     return {**curves, **{f"probe/{name}": last[name] for name in names}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Returns JSON values: NumPy scalars become numbers, and what is not finite becomes null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -47,7 +47,8 @@ def run_job(recipe: Recipe) -> dict[str, Any] | None:
     run_dir, facts = Path(args.output_dir), make_facts(recipe, args)
 
     def after_probe(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        return metrics(write_summary(run_dir, recipe.run.probe_k_max, log_history, facts, recipe.run.probe_seed))
+        seed = recipe.run.probe_seed
+        return metrics(write_summary(run_dir, recipe.run.probe_k_max, log_history, facts, seed, with_studies=False))
 
     attach = []
     if probe_problems is not None:

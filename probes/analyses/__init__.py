@@ -1,1 +1,19 @@
-"""Analyses: each one function from stored draws to a typed result."""
+"""Analyses: each one function from stored draws, or their counts, to a typed result.
+
+    curves        sampling-efficiency gap
+    histogram     accuracies in twelve bins
+    cells         solved sets of two arms, the same-model null, solved sets through training, forgetting
+    support       what training kept and added: SRR, NDR, SDS, NSCR
+    answers       answer entropy, distinct correct answers
+    reliability   pass^k, G-Pass@k, Cover@tau
+    extrapolation pass@k beyond the draws, with a check of the fit
+    rates         truncation, no answer, length
+    perplexity    one arm's completions under another, token entropy; by a real forward pass
+    guessability  leaving out what is solved without reasoning
+    reasoning     hook for a judge of reasoning steps, CoT-pass@k
+    prompts       one model under two prompts
+
+Owns: the studies of Yue et al. (arXiv 2504.13837) and its follow-ups.
+Does not own: pass@k and its comparisons (`probes.estimators`, `probes.intervals`), where results go (`probes.summary`,
+`probes.commands.analyze`).
+"""

@@ -24,7 +24,7 @@ class Rates:
         outcomes: their number by outcome.
         truncation_rate: share cut at the token limit.
         no_answer_rate: share judged `unparsed` or `truncated`.
-        mean_tokens: per draw, the stop token included.
+        mean_tokens: per draw, the stop token included; NaN where no length is known.
     """
 
     num_draws: int
@@ -43,4 +43,6 @@ def rates(outcomes: Outcomes, sizes: Iterable[tuple[str, int, int, bool]], num_f
     tokens, cut = np.array(rows, dtype=np.float64).reshape(-1, 2).T
     total = max(1, len(rows))
     no_answer = sum(counts[outcome] for outcome in NO_ANSWER)
-    return Rates(len(rows), counts, float(cut.sum()) / total, no_answer / total, float(tokens.sum()) / total)
+    known_tokens = tokens[tokens >= 0]  # imported draws may have none
+    mean_tokens = float(known_tokens.mean()) if len(known_tokens) else float("nan")
+    return Rates(len(rows), counts, float(cut.sum()) / total, no_answer / total, mean_tokens)

@@ -32,8 +32,8 @@ from rlvr.errors import EngineError, InputError
 from rlvr.prompts import Prompt, PromptFormat, eos_token_ids
 
 MAX_TOKENS_PER_BATCH = 8192
-LOGIT_CELLS = 2**28  # positions x vocabulary of one forward pass: 1 GiB in float32
-SOFTMAX_CELLS = 2**24  # positions x vocabulary that are normalised at a time, in several float32 copies
+LOGIT_CELLS = 2**27  # positions x vocabulary of one forward pass: 0.5 GiB in float32, twice between two passes
+SOFTMAX_CELLS = 2**22  # positions x vocabulary that are normalised at a time, in several float32 copies
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def score_draws(
     max_length: int | None = None,
     stop_token_ids: Sequence[int] | None = None,
 ) -> Iterator[TokenScores]:
-    """Yields the scores of each draw exactly once, longest first.
+    """Yields the scores of each draw exactly once: those without a token to score, then the others, longest first.
 
     Rows are padded on the right, where a causal model never looks, so a score does not depend on the rest of its batch
     (up to rounding). Logits are in the model's dtype, log-softmax and entropy in float32, sums in float64. Whenever
@@ -320,7 +320,9 @@ def token_statistics(
     log_p_N = log_p_NV.gather(-1, target_N.clamp(min=0)[:, None])[:, 0]
     if stop_ids:
         log_p_N = torch.where(target_N < 0, log_p_NV[:, list(stop_ids)].logsumexp(-1), log_p_N)
-    return log_p_N, torch.special.entr(log_p_NV.exp()).sum(-1)
+    p_NV = log_p_NV.exp()
+    finite_NV = log_p_NV.clamp_(min=torch.finfo(torch.float32).min)  # 0 log 0 = 0
+    return log_p_N, -p_NV.mul_(finite_NV).sum(-1)
 
 
 def _checked(sequence: _Tokenized, sum_log_p: float, sum_entropy: float) -> TokenScores:

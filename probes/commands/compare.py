@@ -35,8 +35,9 @@ from probes.commands.output import (
 from rlvr.console import SpreadCommand
 
 if TYPE_CHECKING:
+    from probes.analyses.cells import Cells, ExpectedCells
     from probes.estimators import Counts
-    from probes.intervals import Cells, StepComparison
+    from probes.intervals import StepComparison
 
 
 @click.command(cls=SpreadCommand)
@@ -57,18 +58,22 @@ def compare(
     as_json: bool,
 ) -> None:
     """Compare two arms on the same problems: paired differences under one band over all k, and solved sets."""
-    from probes.intervals import compare_counts, four_cells
+    from probes.analyses.cells import expected_cells, four_cells, same_model_null
+    from probes.intervals import compare_counts
 
     if len(stores) != (0 if tables else 2):
         raise click.UsageError("Give either BASE RL, two stores of draws, or --counts BASE RL.")
     base, other = map(read_table, tables) if tables else (read_store(store, verifier) for store in stores)
     comparison = compare_counts(base, other, ks or default_ks([base, other]), confidence, seed=seed).at()
-    cells = four_cells(base, other)
+    cells, null = four_cells(base, other), same_model_null(base)
+    expected = expected_cells(base, other, null.k) if null.k <= other.largest_k else None
     if as_json:
-        print_json({"k": differences(comparison), "cells": asdict(cells)})
-    else:
-        print_comparison(comparison, cells, confidence)
-        print_notes(base, other)
+        nulls = {"same_model_null": asdict(null), "expected_cells": expected and asdict(expected)}
+        print_json({"k": differences(comparison), "cells": asdict(cells), **nulls})
+        return
+    print_comparison(comparison, cells, confidence)
+    print_null(null, expected)
+    print_notes(base, other)
 
 
 def differences(comparison: "StepComparison") -> dict[str, Values]:
@@ -91,6 +96,15 @@ def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: f
         f"solved by both {cells.both}, base only {cells.base_only}, RL only {cells.rl_only}, neither {cells.neither}; "
         f"exact McNemar p = {cells.mcnemar_p:.3g}"
     )
+
+
+def print_null(null: "ExpectedCells", expected: "ExpectedCells | None") -> None:
+    """Says what finite draws alone would show."""
+    if expected is not None:
+        click.echo(
+            f"within {null.k} draws, on average: base only {expected.base_only:.1f}, RL only {expected.rl_only:.1f}; "
+            f"two samples of the base itself: {null.base_only:.1f} and {null.rl_only:.1f}"
+        )
 
 
 def print_notes(base: "Counts", other: "Counts") -> None:

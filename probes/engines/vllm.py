@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from probes.arm import Arm, Sampling
@@ -26,6 +27,7 @@ from rlvr.models import ADAPTER_FILE, gguf_file
 CHUNK_DRAWS = 2048  # that vLLM has at a time: enough to choose from, few enough to lose
 PIECE_DRAWS = 32  # of one request: they are delivered together
 MIN_TEMPERATURE = 0.01  # vLLM raises anything lower to it, 0 excepted
+WATCH_S = 0.5  # between looks at vLLM's process
 SEED = 0  # of the engine; every request brings its own
 
 # What torchrun and accelerate tell a process of its group; TORCHELASTIC_* too.
@@ -86,13 +88,14 @@ class VllmEngine:
         check_lengths(requests, self.arm.sampling, max_model_len)
         waiting = pieces(requests, self.arm.sampling)
         running: dict[str, Piece] = {}
-        try:
-            while self._fill(waiting, running):
-                if draws := self._step(running):
-                    yield draws
-        finally:
-            if running:
-                self.llm.llm_engine.abort_request(list(running))
+        with woken_by_death(self.llm.llm_engine.engine_core):
+            try:
+                while self._fill(waiting, running):
+                    if draws := self._step(running):
+                        yield draws
+            finally:
+                if running:
+                    self.llm.llm_engine.abort_request(list(running))
 
     def close(self) -> None:
         """Ends vLLM if it is the engine's own."""
@@ -198,6 +201,30 @@ def check_lengths(requests: Sequence[Request], sampling: Sampling, max_model_len
                 f"vLLM's max_model_len of {max_model_len}; raise it (in a trainer: vllm_max_model_length), or lower "
                 "max_new_tokens."
             )
+
+
+@contextmanager
+def woken_by_death(engine_core: Any) -> Iterator[None]:
+    """Ends a wait for vLLM's process when that is dead: vLLM notes the death, but goes on waiting for its answer."""
+    answers = getattr(engine_core, "outputs_queue", None)
+    if answers is None:  # vLLM runs in this process
+        yield
+        return
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(WATCH_S):
+            if engine_core.resources.engine_dead:
+                answers.put(RuntimeError("vLLM's process is dead"))
+                return
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager

@@ -129,6 +129,7 @@ class Summary(TypedDict):
     training: NotRequired[dict[str, list[float | None]]]
     examples: NotRequired[list[Example]]
     notes: NotRequired[list[str]]
+    studies: NotRequired[dict[str, Any]]
 
 
 def require_summary(value: object, where: str = "summary") -> Summary:

@@ -186,7 +186,7 @@ def test_a_folder_without_draws_is_refused(tmp_path):
 
 def test_compare_prints_json_of_this_form(arms):
     value = run_json("compare", "--counts", *arms, "--k", 1, 256)
-    assert list(value) == ["k", "cells"]
+    assert list(value) == ["k", "cells", "same_model_null", "expected_cells"]
     assert list(value["k"]) == ["1", "256"]
     assert all(list(entry) == ["difference", "lo", "hi", "verdict"] for entry in value["k"].values())
     assert value["k"]["1"]["verdict"] == "gain"

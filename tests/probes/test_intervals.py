@@ -14,7 +14,6 @@ from probes.intervals import (
     compare,
     compare_counts,
     crossing,
-    four_cells,
     problem_interval,
 )
 from rlvr.errors import InputError
@@ -467,35 +466,3 @@ def words_over_k(*words):
 )
 def test_crossing_by_hand(words, expected):
     assert crossing(words_over_k(*words)) == expected
-
-
-# four_cells
-
-
-def test_four_cells_by_hand():
-    cells = four_cells(counts_from([1, 8, 3, 0, 0]), counts_from([2, 0, 0, 5, 0]))
-    assert (cells.both, cells.base_only, cells.rl_only, cells.neither) == (1, 2, 1, 1)
-    assert cells.mcnemar_p == 1.0
-
-
-@pytest.mark.parametrize(
-    ("both", "base_only", "rl_only", "neither", "p"),
-    [(19, 4, 0, 7, 0.125), (462, 18, 5, 15, 0.011)],
-    ids=["AIME24 at k = 1024", "MATH500 at k = 128"],
-)
-def test_four_cells_of_published_runs(both, base_only, rl_only, neither, p):
-    sizes = [both, base_only, rl_only, neither]
-    cells = four_cells(counts_from(np.repeat([1, 1, 0, 0], sizes)), counts_from(np.repeat([1, 0, 1, 0], sizes)))
-    assert [cells.both, cells.base_only, cells.rl_only, cells.neither] == sizes
-    assert cells.mcnemar_p == pytest.approx(p, abs=5e-4)
-
-
-def test_four_cells_match_problems_by_id():
-    base, other = counts_from([1, 0], ids=("a", "b")), counts_from([0, 1], ids=("b", "a"))
-    assert four_cells(base, other).both == 1
-    with pytest.raises(InputError, match="only in the second: c"):
-        four_cells(base, counts_from([0, 1, 1], ids=("a", "b", "c")))
-
-
-def test_without_a_discordant_problem_p_is_one():
-    assert four_cells(counts_from([1, 0]), counts_from([1, 0])).mcnemar_p == 1.0

@@ -56,6 +56,6 @@ def test_a_few_steps_and_a_small_probe_on_gsm8k(gguf_folder, shared_data, tmp_pa
     assert result.exit_code == 0, result.output
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [probe["step"] for probe in summary["probes"]] == [0, 2]
-    assert all(probe["num_draws"] == 8 and probe["complete"] for probe in summary["probes"])
+    assert all(probe["num_draws"] == 8 for probe in summary["probes"])
     assert summary["verifier"].startswith("math@")
     assert (tmp_path / "run" / "adapter_model.safetensors").exists()

@@ -1,0 +1,92 @@
+"""`probes analyze`: the studies of the papers on stored draws.
+
+Owns: its flags and what it prints.
+Does not own: the analyses (`probes.analyses`, `probes.studies`).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from probes.commands.options import DIR, json_option, seed_option, verifier_id_option
+from probes.commands.output import default_ks, print_json
+
+if TYPE_CHECKING:
+    from probes.store import ProbeStore
+
+
+@click.command()
+@click.argument("store", type=DIR)
+@click.option("--base", type=DIR, help="Store of the base arm on the same problems: adds what training changed.")
+@click.option("--scored-by", help="Model that reads the draws of STORE: adds its perplexity and token entropy.")
+@click.option("--draws-scored", type=click.IntRange(1), default=8, show_default=True, help="Per problem.")
+@seed_option
+@verifier_id_option
+@json_option
+def analyze(
+    store: Path,
+    base: Path | None,
+    scored_by: str | None,
+    draws_scored: int,
+    seed: int,
+    verifier: str | None,
+    as_json: bool,
+) -> None:
+    """Analyze the draws in STORE: histogram, answers, reliability, extrapolation; with --base support and null.
+
+    --scored-by reads the completions with a model, in a real forward pass: the arm's own gives the token entropy,
+    another gives the perplexity of STORE's completions under it.
+    """
+    from probes.store import ProbeStore
+    from probes.studies import study_arm, study_pair
+
+    opened = ProbeStore.open_existing(store)
+    counts = opened.counts(verifier)
+    k_max = default_ks([counts])[-1]
+    verifier_id = verifier or opened.verifier_ids()[0]
+    result: dict[str, Any] = {"arm": study_arm(opened, verifier_id, opened.plan(), k_max, seed)}
+    if base is not None:
+        result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
+    if scored_by is not None:
+        result["scored"] = score(opened, scored_by, draws_scored, seed)
+    if as_json:
+        from probes.summary import plain
+
+        print_json(plain(result))
+    else:
+        show(result)
+
+
+def score(store: "ProbeStore", model_name: str, num_per_problem: int, seed: int) -> dict[str, Any]:
+    """Returns perplexity and token entropy of a store's first draws under a model."""
+    from dataclasses import asdict
+
+    from probes.analyses.perplexity import cross_perplexity, score_draws, scoring_prompts, select_draws, token_entropy
+    from rlvr.models import load_model, load_tokenizer, resolve_model
+
+    source = resolve_model(model_name)
+    tokenizer = load_tokenizer(source, None, trust_remote_code=False)
+    model = load_model(source, None, trust_remote_code=False).eval()
+    selection = select_draws(store, num_per_problem)
+    scores = list(score_draws(model, tokenizer, selection.draws, scoring_prompts(store, tokenizer)))
+    perplexity = cross_perplexity(scores, selection, seed=seed)
+    entropy = token_entropy(scores, selection, seed=seed)
+    return {
+        "model": model_name,
+        "perplexity": perplexity.perplexity,
+        "perplexity_interval": perplexity.perplexity_interval,
+        "bits_per_char": perplexity.bits_per_char,
+        "token_entropy": {"mean": entropy.entropy.mean, "lo": entropy.entropy.lo, "hi": entropy.entropy.hi},
+        "scope": asdict(perplexity.scope),
+    }
+
+
+def show(value: Any, indent: int = 0) -> None:
+    """Prints nested values, one line each."""
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            click.echo(f"{' ' * indent}{key}")
+            show(item, indent + 2)
+        else:
+            click.echo(f"{' ' * indent}{key}: {f'{item:.4g}' if isinstance(item, float) else item}")

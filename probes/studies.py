@@ -1,0 +1,99 @@
+"""Studies: all analyses of one arm, of two, and of a run, as JSON values.
+
+Owns: which analyses are made of what, with which settings; for `summary.json` and `probes analyze`.
+Does not own: the analyses (`probes.analyses`), and those that need a model: `probes.analyses.perplexity`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from probes.analyses.answers import answer_entropy, distinct_correct
+from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null
+from probes.analyses.curves import efficiency_gap
+from probes.analyses.extrapolation import extrapolate
+from probes.analyses.histogram import accuracy_histogram
+from probes.analyses.rates import rates
+from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
+from probes.analyses.support import support
+from probes.estimators import Counts
+from probes.outcomes import Outcomes
+from probes.plan import Plan, k_grid
+from probes.store import ProbeStore
+from rlvr.errors import InputError
+
+TAUS = (0.25, 0.5, 0.75, 1.0)
+MAX_RELIABILITY_K = 16
+BEYOND = (2, 4, 16)  # times the largest k
+
+
+def study_arm(store: ProbeStore, verifier_id: str, plan: Plan | None, k_max: int, seed: int = 0) -> dict[str, Any]:
+    """Returns the analyses of one arm that need no model."""
+    outcomes = store.outcomes(verifier_id)
+    counts, first = outcomes.counts(plan), first_look(outcomes, plan)
+    entropy = answer_entropy(store.answers(verifier_id), first)
+    distinct = distinct_correct(store.answers(verifier_id), outcomes.problem_ids, first)
+    return {
+        "num_first_draws": first,
+        "rates": asdict(rates(outcomes, store.sizes(), first)),
+        "histogram": asdict(accuracy_histogram(counts)),
+        "answer_entropy": {"mean": entropy.mean, "num_without_answer": entropy.num_without_answer},
+        "distinct_correct": {"mean": distinct.mean, "num_draws": distinct.num_draws},
+        "reliability": study_reliability(outcomes.first(first).counts()),
+        "extrapolation": study_extrapolation(counts, k_max, seed),
+    }
+
+
+def first_look(outcomes: Outcomes, plan: Plan | None) -> int:
+    """Returns how many draws every problem has, whatever came out."""
+    if plan is not None:
+        return plan.first_look
+    return int((outcomes.code_PD >= 0).sum(axis=1).min())
+
+
+def study_reliability(counts: Counts) -> dict[str, Any]:
+    """Returns pass^k, G-Pass@k and Cover@tau over the first draws."""
+    ks = k_grid(min(MAX_RELIABILITY_K, counts.largest_k))
+    k = ks[-1]
+    return {
+        "pass^k": dict(zip(map(str, ks), pass_hat_k(counts, ks).tolist(), strict=True)),
+        "k": k,
+        "g_pass@k": {str(tau): g_pass_at_k(counts, k, tau) for tau in TAUS},
+        "mg_pass@k": mg_pass_at_k(counts, k),
+        "cover@tau": dict(zip(map(str, TAUS), cover_at_tau(counts, TAUS).tolist(), strict=True)),
+    }
+
+
+def study_extrapolation(counts: Counts, k_max: int, seed: int) -> dict[str, Any] | None:
+    """Returns the fit and pass@k beyond the draws; None where there is too little to fit."""
+    try:
+        found = extrapolate(counts, [times * k_max for times in BEYOND], seed=seed)
+    except InputError:
+        return None
+    rows = zip(found.ks, found.estimate_K, found.lo_K, found.hi_K, strict=True)
+    return {
+        "a": found.a,
+        "b": found.b,
+        "never": found.never,
+        "fits": found.fits,
+        "fit_p": found.fit_p,
+        "pass@k": {str(k): {"estimate": value, "lo": lo, "hi": hi} for k, value, lo, hi in rows},
+    }
+
+
+def study_pair(base: Counts, other: Counts, k_max: int, seed: int = 0) -> dict[str, Any]:
+    """Returns the analyses of two arms on the same problems."""
+    null = same_model_null(base)
+    is_possible = null.k <= other.largest_k
+    return {
+        "efficiency_gap": asdict(efficiency_gap(base, other, k_max, seed=seed)),
+        "support": asdict(support(four_cells(base, other))),
+        "same_model_null": asdict(null),
+        "expected_cells": asdict(expected_cells(base, other, null.k)) if is_possible else None,
+    }
+
+
+def study_run(probes: Sequence[tuple[int, Counts]]) -> dict[str, Any]:
+    """Returns the solved sets through the steps of a run."""
+    flow = cells_over_steps(probes)
+    return {**asdict(flow), "cells": [asdict(cells) for cells in flow.cells]}

@@ -1,0 +1,88 @@
+"""Answers and rates over the first draws: by hand, against brute force, and unmoved by what a plan draws later."""
+
+from itertools import combinations
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.analyses.answers import answer_entropy, distinct_correct
+from probes.analyses.rates import rates
+from probes.outcomes import CODES, NOT_DRAWN, Outcomes
+from rlvr.errors import InputError
+from rlvr.verdicts import Outcome
+
+RIGHT, WRONG, UNPARSED = Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED
+
+
+def rows_of(problem_id, *answers):
+    """Rows of a problem: answers in upper case are correct, None has no answer."""
+    outcome = {True: RIGHT, False: WRONG}
+    return [
+        (problem_id, index, UNPARSED if answer is None else outcome[answer.isupper()], answer)
+        for index, answer in enumerate(answers)
+    ]
+
+
+def test_entropy_by_hand():
+    rows = rows_of("p", "a", "a", "b", None) + rows_of("q", "c", "c", "c", "c")
+    found = answer_entropy(rows, 4)
+    assert found.per_problem == {"p": pytest.approx(-(2 / 3) * log(2 / 3) - (1 / 3) * log(1 / 3)), "q": 0.0}
+    assert found.mean == pytest.approx(found.per_problem["p"] / 2)
+    assert (found.num_draws, found.num_without_answer) == (4, 1)
+
+
+def test_entropy_reads_the_first_draws_only():
+    rows = rows_of("p", "a", "b", "c", "d", "e")
+    assert answer_entropy(rows, 2).mean == pytest.approx(log(2))
+
+
+def test_entropy_without_an_answer_cannot_tell():
+    assert np.isnan(answer_entropy(rows_of("p", None), 1).mean)
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=30))
+def test_entropy_lies_between_zero_and_the_log_of_the_answers(answers):
+    entropy = answer_entropy(rows_of("p", *answers), 30).mean
+    assert -1e-12 <= entropy <= log(len(set(answers))) + 1e-12
+
+
+def test_distinct_correct_by_hand():
+    rows = rows_of("p", "A", "A", "B", "c", None)
+    found = distinct_correct(rows, ["p", "q"], 5)
+    assert found.per_problem == {"p": 2.0, "q": 0.0}
+    assert found.mean == 1.0
+
+
+@given(st.lists(st.sampled_from("ABCde"), min_size=1, max_size=8), st.data())
+def test_rarefaction_is_the_average_over_all_choices_of_draws(answers, data):
+    m = data.draw(st.integers(1, len(answers)))
+    expected = np.mean([len({a for a in chosen if a.isupper()}) for chosen in combinations(answers, m)])
+    assert distinct_correct(rows_of("p", *answers), ["p"], len(answers), m).mean == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("num_first", "num_draws"), [(0, None), (4, 5)])
+def test_nonsense_is_refused(num_first, num_draws):
+    with pytest.raises(InputError, match=r"is not between 1 and|is too small"):
+        distinct_correct([], ["p"], num_first, num_draws)
+
+
+def test_rates_by_hand_and_over_the_first_draws_only():
+    """The third draw of p exists because p was hard: it must not weigh."""
+    codes = np.full((2, 3), NOT_DRAWN, dtype=np.int8)
+    codes[0] = [CODES[RIGHT], CODES[Outcome.TRUNCATED], CODES[WRONG]]
+    codes[1, :2] = [CODES[UNPARSED], CODES[Outcome.ERROR]]
+    outcomes = Outcomes(("p", "q"), (None, None), codes)
+    sizes = [("p", 0, 2, False), ("p", 1, 8, True), ("p", 2, 99, True), ("q", 0, 4, False), ("q", 1, 6, False)]
+    found = rates(outcomes, sizes, 2)
+    assert found.num_draws == 4
+    assert found.outcomes == {"correct": 1, "wrong": 0, "unparsed": 1, "truncated": 1, "timeout": 0, "error": 1}
+    assert (found.truncation_rate, found.no_answer_rate, found.mean_tokens) == (1 / 4, 2 / 4, 5.0)
+
+
+def test_unknown_lengths_are_left_out_of_the_mean():
+    outcomes = Outcomes(("p",), (None,), np.full((1, 2), CODES[RIGHT], dtype=np.int8))
+    assert rates(outcomes, [("p", 0, 7, False), ("p", 1, -1, False)], 2).mean_tokens == 7.0
+    assert np.isnan(rates(outcomes, [("p", 0, -1, False), ("p", 1, -1, False)], 2).mean_tokens)
