@@ -3,6 +3,7 @@
     step      a GRPO step of ours (probe attached, none due) against a bare TRL GRPOTrainer's, measured in turn
     engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
     plan      draws and true standard errors of the sequential plan against a fixed number, on three spreads of p
+    store     seconds to count and to compare a store of one million draws
     import    seconds of `import probes`
 
 The limits stand beside the figures. Nothing is asserted: a busy machine is not a defect.
@@ -150,6 +151,50 @@ def bench_plan(num_problems: int, max_draws: int) -> dict[str, dict[str, float]]
     }
 
 
+def fill_store(path: Path, num_problems: int, num_draws: int) -> list[int]:
+    """Makes a store of scripted draws, judged; returns the number of correct ones of each problem."""
+    from probes.arm import declared_arm
+    from probes.outcomes import CODES
+    from probes.store import Draw, ProbeStore
+    from rlvr.problems import Problem, ProblemSet
+    from rlvr.verdicts import Outcome, Verdict
+
+    problems = ProblemSet.of("scale", [Problem(f"{number}?", "1") for number in range(num_problems)])
+    store = ProbeStore.create(path, declared_arm("scale", {}, Sampling()), problems)
+    verdicts = {outcome: Verdict(outcome, "1") for outcome in CODES}
+    correct = []
+    for number, problem in enumerate(problems):
+        key, num_correct = problem.problem_id, number % (num_draws // 2)
+        outcomes = [Outcome.CORRECT if index < num_correct else Outcome.WRONG for index in range(num_draws)]
+        store.add_draws([Draw(key, index, "an answer " * 20, 50, False, "scripted") for index in range(num_draws)])
+        store.add_verdicts("v", [(key, index, verdicts[outcome]) for index, outcome in enumerate(outcomes)])
+        correct.append(num_correct)
+    return correct
+
+
+def count_store(path: Path) -> Any:
+    """Returns the counts of a store."""
+    from probes.store import ProbeStore
+
+    return ProbeStore.open_existing(path).counts()
+
+
+def bench_store(num_problems: int, num_draws: int) -> dict[str, float]:
+    """Returns seconds to write, count and compare a store with itself, 2,000 resamples at 11 values of k."""
+    from probes.intervals import compare_counts
+
+    times = [time.perf_counter()]
+    with tempfile.TemporaryDirectory() as folder:
+        fill_store(Path(folder) / "s", num_problems, num_draws)
+        times.append(time.perf_counter())
+        counts = count_store(Path(folder) / "s")
+        times.append(time.perf_counter())
+    compare_counts(counts, counts, [2**power for power in range(11)], num_resamples=2000)
+    times.append(time.perf_counter())
+    names = ("write_s", "count_s", "compare_s")
+    return {name: after - before for name, before, after in zip(names, times, times[1:], strict=False)}
+
+
 def bench_import() -> dict[str, float]:
     """Returns the best of five times of `import probes` in a new interpreter, start-up excluded."""
     code = "import time; t = time.perf_counter(); import probes; print(time.perf_counter() - t)"
@@ -166,12 +211,18 @@ def main() -> None:
     result = {
         "import": bench_import(),
         "plan": bench_plan(num_problems=500, max_draws=1024),
+        "store": bench_store(num_problems=500, num_draws=2000),
         "engine": bench_engine(num_problems=20, num_rounds=3),
         "step": bench_step(num_rounds=3, steps=8),
     }
     if as_json:
         print(json.dumps(result))
         return
+    store = result["store"]
+    print(
+        f"store of 1,000,000 draws: written in {store['write_s']:.1f} s, counted in {store['count_s']:.1f} s "
+        f"(limit 10), compared in {store['compare_s']:.2f} s (limit 5; 500 problems, 2,000 resamples, 11 values of k)"
+    )
     for name, row in result["plan"].items():
         ratios = ", ".join(f"{row[f'se_ratio_pass@{k}']:.2f} at k = {k}" for k in PLAN_KS)
         print(

@@ -3,29 +3,45 @@
 Owns: requests in flight over one or more servers, retries, what counts as an answer, and giving up on a server.
 Does not own: the servers. The key comes from `OPENAI_API_KEY` and is neither logged nor stored.
 
-One completion a request, so that the token count of each is exact and every server can do it; servers with prefix
-caching read the prompt once all the same. Text prompts go to /completions, messages to /chat/completions. What is
-delivered is never drawn again: a request is repeated only where no valid answer came.
+One completion a request, so that the token count of each is exact and every server can do it. What is delivered is
+never drawn again: a request is repeated, with the same seed, only where no valid answer came. Requests live in an event
+loop, because a thread that waits for a server that hangs cannot be ended.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
+import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 from probes.arm import Arm
-from probes.engines import Request
+from probes.engines import Request, seed_of
 from probes.store import MAX_COMPLETION_CHARS, Draw
 from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
+MAX_BACKOFF_S, MAX_RETRY_AFTER_S, CONNECT_TIMEOUT_S, LIST_TIMEOUT_S = 30.0, 120.0, 30.0, 10.0
+GO_ON = "Delivered draws are stored; the same command goes on."
+TRANSIENT = {408, 409, 425, 429}  # of the 4xx statuses, those that another attempt can cure
+
+# Some servers fill in what a request leaves out, from the model's files or their own defaults (min_p, a top_k of 20 or
+# 40, a repetition penalty). An arm knows nothing of the kind, so they are told. Others refuse these fields.
+FILTERS_OFF: dict[str, dict[str, float]] = {
+    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+}
+
+Deliver = Callable[[Draw], None]
 
 
 class BadAnswerError(Exception):
@@ -36,33 +52,61 @@ class Endpoint:
     """One server.
 
     Attributes:
-        url: base URL, for example http://host:8000/v1.
-        in_flight: requests that it has not answered.
-        failures: requests that failed in a row.
+        name: the URL as messages show it, without user and password.
+        failures: in a row. Requests that fail together, as when a connection breaks, count once: a failure counts if
+            its request began after the pause that the last counted one brought, at `resumes_at`.
+        last_error: in one line.
         is_alive: False once it was set aside.
+        extra: fields that its requests carry, by what it says it is; None until it was asked.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.in_flight = 0
-        self.failures = 0
-        self.is_alive = True
+        parts = urlsplit(self.url)
+        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self.in_flight, self.failures, self.resumes_at = 0, 0, 0.0
+        self.last_error, self.is_alive = "", True
+        self.extra: dict[str, float] | None = None
+
+    def is_open(self) -> bool:
+        """Returns whether requests should go there: after a failure one at a time, and none during the pause."""
+        return self.failures == 0 or (self.in_flight == 0 and time.monotonic() >= self.resumes_at)
+
+    def failed(self, began: float, pause_s: float, reason: str) -> None:
+        """Notes that a request which began then has failed."""
+        if not self.last_error:
+            logger.warning("%s: %s; asked again.", self.name, reason)
+        self.last_error = reason
+        if began >= self.resumes_at:
+            self.failures += 1
+            self.resumes_at = time.monotonic() + pause_s
 
 
 class OpenAIEngine:
     """Samples from servers that serve one model.
 
+    Text prompts go to /completions, messages to /chat/completions; the server makes tokens of both. The token limit is
+    sent as `max_tokens`. Token counts are the server's: one that reports none is refused. Reasoning that a server
+    splits off a chat answer is not stored.
+
     Args:
         endpoints: base URLs; requests go to the one with the fewest in flight.
         model: name under which they serve it.
-        arm: whose sampling parameters are sent.
+        arm: whose sampling parameters are sent. The stop rule is the server's own.
         concurrency: requests in flight, over all servers.
-        timeout_s: seconds until a request without an answer is given up.
-        max_attempts: of one request; and failures in a row after which a server is set aside.
-        backoff_s: seconds before the second attempt; doubled before each further one, up to 30.
+        timeout_s: until a request without a whole answer is given up.
+        max_retries: further attempts of one request; a server that fails more often in a row is set aside.
+        backoff_s: before the second attempt; doubled before each further one, up to 30, less up to a half by chance.
+            A server that asks for more (Retry-After) gets it, up to two minutes.
+        send_token_ids: send the prompt's tokens to /completions, so that the server can read nothing else; hosted chat
+            models do not take them.
+
+    Attributes:
+        failed: attempts that failed, by kind. A completion that was withheld (`content_filter`) and granted on another
+            attempt selects; that it happened stands here and in the log.
 
     Raises:
-        EngineError: a server does not serve the model.
+        EngineError: a server does not serve the model, or refuses the key.
     """
 
     name = "openai"
@@ -72,254 +116,281 @@ class OpenAIEngine:
         endpoints: Sequence[str],
         model: str,
         arm: Arm,
+        *,
         concurrency: int = 64,
         timeout_s: float = 600.0,
-        max_attempts: int = 6,
-        backoff_s: float = BACKOFF_S,
+        max_retries: int = 8,
+        backoff_s: float = 0.5,
+        send_token_ids: bool = False,
     ) -> None:
-        self.model = model
-        self.arm = arm
-        self.concurrency = concurrency
-        self.timeout_s = timeout_s
-        self.max_attempts = max_attempts
-        self.backoff_s = backoff_s
+        if not endpoints or not all(url.startswith(("http://", "https://")) for url in endpoints):
+            raise EngineError(f"endpoints: {list(endpoints)}; expected base URLs such as http://HOST:PORT/v1.")
         self.endpoints = [Endpoint(url) for url in endpoints]
-        for endpoint in self.endpoints:
-            check_model(endpoint, model)
+        self.model, self.arm, self.send_token_ids = model, arm, send_token_ids
+        self.concurrency, self.timeout_s = concurrency, timeout_s
+        self.max_retries, self.backoff_s = max_retries, backoff_s
+        self.failed: Counter[str] = Counter()
+        self._is_short = False  # a completion was cut before the arm's limit
+        self._random = random.Random()  # noqa: S311 - of its own: a probe must not advance the trainer's
+        self.check()
+
+    def check(self) -> None:
+        """Raises `EngineError` where a server lists other models; one that cannot say is left to its first request."""
+        list(_Run(lambda _: in_parallel(self._check(endpoint) for endpoint in self.endpoints)).batches())
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sequence[Draw]]:
-        """Yields draws as servers answer; at most `concurrency` requests are in flight.
-
-        The requests live in a thread of their own and go on while the caller stores what it has. When the caller stops,
-        they are cancelled.
+        """Yields draws as servers answer. Requests go on meanwhile; when the caller stops, they are cancelled.
 
         Raises:
-            EngineError: no server is left, or all attempts of a request failed.
+            EngineError: no server is left, a request failed in all attempts, or a server refuses one.
         """
-        run = _Run(self, requests)
-        thread = threading.Thread(target=run.main, name="openai-engine", daemon=True)
-        thread.start()
+        before = self.failed.copy()
         try:
-            while batch := run.next_batch():
-                yield batch
-            if run.error is not None:
-                raise run.error
+            yield from _Run(lambda deliver: self._draw_all(requests, deliver)).batches()
         finally:
-            run.cancel()
-            thread.join()
+            if new := self.failed - before:
+                kinds = ", ".join(f"{number} {kind}" for kind, number in new.most_common())
+                logger.warning("%d requests failed: %s; nothing of them was used.", new.total(), kinds)
 
     def close(self) -> None:
         """Nothing to free: connections end with each call of `sample`."""
 
-    async def draw(self, clients: "dict[str, Any]", request: Request, index: int) -> Draw:
-        """Returns one draw, after as many attempts as it takes.
-
-        Raises:
-            EngineError: it cannot be had.
-        """
-        import openai
-
-        last = ""
-        for attempt in range(self.max_attempts):
-            endpoint = self._take()
-            failed = True
-            try:
-                text, num_tokens, truncated = await self._ask(clients[endpoint.url], request, index)
-                failed = False
-                return Draw(request.problem_id, index, text, num_tokens, truncated, self.name)
-            except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-                raise EngineError(_refused(endpoint.url, self.model, error)) from None
-            except openai.BadRequestError as error:
-                raise EngineError(f"{endpoint.url}: the server refused a request: {_line(error)}") from None
-            except Exception as error:  # garbage breaks the client in ways of its own: JSON, HTTP, types
-                last = f"{endpoint.url}: {_line(error)}"
-                pause_s = _retry_after(error) or min(MAX_BACKOFF_S, self.backoff_s * 2**attempt)
-            finally:
-                self._give_back(endpoint, failed)
-            await asyncio.sleep(pause_s)
-        raise EngineError(
-            f"draw {index} of problem {request.problem_id} failed {self.max_attempts} times, the last time at {last}. "
-            "What was delivered is stored; the same command goes on."
-        )
-
-    def _take(self) -> Endpoint:
-        """Returns the living server with the fewest requests in flight, with one more counted."""
-        chosen = min((each for each in self.endpoints if each.is_alive), key=lambda each: each.in_flight)
-        chosen.in_flight += 1
-        return chosen
-
-    def _give_back(self, endpoint: Endpoint, failed: bool) -> None:
-        """Counts a request as answered or failed; sets a server aside that fails too often in a row.
-
-        The last server is never set aside: there each request has all its attempts.
-        """
-        endpoint.in_flight -= 1
-        endpoint.failures = endpoint.failures + 1 if failed else 0
-        num_others = sum(other.is_alive for other in self.endpoints) - 1
-        if endpoint.is_alive and num_others and endpoint.failures >= self.max_attempts:
-            endpoint.is_alive = False
-            logger.warning("%s failed %d times in a row; the others go on.", endpoint.url, endpoint.failures)
-
-    async def _ask(self, client: Any, request: Request, index: int) -> tuple[str, int, bool]:
-        """Returns text, number of tokens and truncation of one completion."""
-        sampling = self.arm.sampling
-        shared: dict[str, Any] = {
-            "model": self.model,
-            "n": 1,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": server_seed(self.arm.arm_id, request.problem_id, index),
-            "max_tokens": sampling.max_new_tokens,
-            "extra_body": {"top_k": sampling.top_k} if sampling.top_k else None,
-        }
-        content = request.prompt.content
-        if isinstance(content, str):
-            answer = await client.completions.create(prompt=content, **shared)
-            return read_answer(answer, lambda choice: choice.text, sampling.max_new_tokens)
-        reply = await client.chat.completions.create(messages=content, **shared)
-        return read_answer(reply, lambda choice: choice.message.content or "", sampling.max_new_tokens)
-
-
-class _Run:
-    """One call of `sample`: its event loop, its results and its end."""
-
-    def __init__(self, engine: OpenAIEngine, requests: Sequence[Request]) -> None:
-        self.engine = engine
-        self.todo = ((request, index) for request in requests for index in request.draw_indices)
-        self.results: SimpleQueue[Draw | None] = SimpleQueue()  # None: no more will come
-        self.error: BaseException | None = None
-        self.loop = asyncio.new_event_loop()
-        self.task: asyncio.Task[None] | None = None
-
-    def main(self) -> None:
-        """Runs in the thread: makes all draws, or ends with `error`."""
+    async def _check(self, endpoint: Endpoint) -> None:
         try:
-            self.task = self.loop.create_task(self._all())
-            self.loop.run_until_complete(self.task)
-        except asyncio.CancelledError:
-            pass
-        except BaseExceptionGroup as group:
-            self.error = group.exceptions[0]
+            async with make_client(endpoint.url, LIST_TIMEOUT_S) as client, asyncio.timeout(LIST_TIMEOUT_S):
+                await learn(endpoint, client, self.model)
         except Exception as error:
-            self.error = error
-        finally:
-            self.results.put(None)
-            self.loop.close()
+            if isinstance(error, EngineError):
+                raise
+            logger.debug("%s does not list its models: %s", endpoint.name, one_line(error, LIST_TIMEOUT_S))
 
-    async def _all(self) -> None:
-        clients = {each.url: make_client(each.url, self.engine.timeout_s) for each in self.engine.endpoints}
+    async def _draw_all(self, requests: Sequence[Request], deliver: Deliver) -> None:
+        """Makes all draws, in as many workers as requests may be in flight."""
+        todo = ((request, index) for request in requests for index in request.draw_indices)
+        clients = {each: make_client(each.url, self.timeout_s) for each in self.endpoints}
+
+        async def worker() -> None:
+            for request, index in todo:
+                deliver(await self._draw(clients, request, index))
+
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self.engine.concurrency):
-                    group.create_task(self._worker(clients))
+            await in_parallel(worker() for _ in range(self.concurrency))
         finally:
             for client in clients.values():
                 await client.close()
 
-    async def _worker(self, clients: dict[str, Any]) -> None:
-        for request, index in self.todo:
-            self.results.put(await self.engine.draw(clients, request, index))
-
-    def next_batch(self) -> list[Draw]:
-        """Returns all draws that are there, at least one; none when no more will come."""
-        batch: list[Draw] = []
-        item = self.results.get()
-        while item is not None:
-            batch.append(item)
+    async def _draw(self, clients: dict[Endpoint, Any], request: Request, index: int) -> Draw:
+        """Returns one draw, after as many attempts as it takes, or raises `EngineError`."""
+        tries: Counter[Endpoint] = Counter()
+        num_failed = 0
+        while num_failed <= self.max_retries:
+            endpoint = self._choose(tries)
+            began = time.monotonic()
+            endpoint.in_flight += 1
             try:
-                item = self.results.get_nowait()
-            except Empty:
-                return batch
-        if batch:
+                async with asyncio.timeout(self.timeout_s):
+                    text, num_tokens, truncated = await self._ask(endpoint, clients[endpoint], request, index)
+                endpoint.failures, endpoint.resumes_at = 0, 0.0
+                return Draw(request.problem_id, index, text, num_tokens, truncated, self.name)
+            except Exception as error:  # garbage breaks the client in ways of its own: JSON, HTTP, types
+                self._raise_lasting(endpoint, request, error)
+                pause_s = self._failed(endpoint, tries, began, error)
+                num_failed += getattr(error, "status_code", 0) != 429  # being told to wait is no failure of the request
+            finally:
+                endpoint.in_flight -= 1
+            await asyncio.sleep(pause_s)
+        raise self._gives_up(f"draw {index} of problem {request.problem_id} failed {num_failed} times")
+
+    def _choose(self, tries: Counter[Endpoint]) -> Endpoint:
+        """Returns a healthy server that failed this request least, with the fewest requests in flight."""
+        alive = [each for each in self.endpoints if each.is_alive]
+        if not alive:
+            raise self._gives_up("no server is left")
+        return min(alive, key=lambda each: (not each.is_open(), tries[each], each.in_flight))
+
+    def _failed(self, endpoint: Endpoint, tries: Counter[Endpoint], began: float, error: Exception) -> float:
+        """Notes a failed attempt, sets a server aside that fails too often, and returns the seconds to wait."""
+        self.failed[type(error).__name__] += 1
+        of_endpoint, of_request = self._backoff_s(endpoint.failures), self._backoff_s(tries.total())
+        tries[endpoint] += 1
+        endpoint.failed(began, max(of_endpoint, retry_after_s(error)), one_line(error, self.timeout_s))
+        if endpoint.is_alive and endpoint.failures > self.max_retries:
+            endpoint.is_alive = False
+            logger.warning("%s failed %d times in a row and is set aside.", endpoint.name, endpoint.failures)
+            self._choose(tries)
+        return max(of_request, retry_after_s(error))
+
+    def _backoff_s(self, num_failures: int) -> float:
+        return min(MAX_BACKOFF_S, self.backoff_s * 2.0 ** min(num_failures, 30)) * self._random.uniform(0.5, 1.0)
+
+    def _gives_up(self, reason: str) -> EngineError:
+        errors = "; ".join(f"{each.name}: {each.last_error}" for each in self.endpoints if each.last_error)
+        return EngineError(f"{reason}; the last errors: {errors}. {GO_ON}")
+
+    def _raise_lasting(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
+        """Raises `EngineError` for an error that no further attempt changes."""
+        if isinstance(error, EngineError):
+            raise error
+        status = getattr(error, "status_code", 0)
+        if not 400 <= status < 500 or status in TRANSIENT:
+            return
+        todo = {
+            401: f"check the key in {KEY_VARIABLE}",
+            403: f"check the key in {KEY_VARIABLE}, and what it may use",
+            404: f"check the model's name, {self.model!r}, and the URL, which mostly ends in /v1",
+        }.get(status, f"problem {request.problem_id} was asked for; change what the server objects to")
+        raise EngineError(f"{endpoint.name}: refused a request ({one_line(error)}); {todo}. {GO_ON}") from None
+
+    async def _ask(self, endpoint: Endpoint, client: Any, request: Request, index: int) -> tuple[str, int, bool]:
+        """Returns text, number of tokens and truncation of one completion."""
+        if endpoint.extra is None:
+            await learn(endpoint, client, self.model)
+        sampling, content = self.arm.sampling, request.prompt.content
+        top_k = {"top_k": sampling.top_k} if sampling.top_k > 0 else {}
+        fields = {
+            "model": self.model,
+            "n": 1,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_new_tokens,
+            "seed": server_seed(self.arm.arm_id, request.problem_id, index),
+            "extra_body": {**(endpoint.extra or {}), **top_k},
+        }
+        if self.send_token_ids and not request.prompt.token_ids:
+            raise EngineError(f"send_token_ids: problem {request.problem_id} has no tokens; give a tokenizer.")
+        if self.send_token_ids or isinstance(content, str):
+            prompt = list(request.prompt.token_ids) if self.send_token_ids else content
+            answer = await client.completions.create(prompt=prompt, **fields)
+        else:
+            answer = await client.chat.completions.create(messages=content, **fields)
+        text, num_tokens, truncated = read_answer(answer, sampling.max_new_tokens, endpoint.name)
+        if truncated and num_tokens < sampling.max_new_tokens and not self._is_short:
+            self._is_short = True
+            logger.warning("%s cuts completions at %d tokens, before the arm's limit.", endpoint.name, num_tokens)
+        return text, num_tokens, truncated
+
+
+class _Run:
+    """An event loop in a thread of its own, whose work is given the function that delivers a draw."""
+
+    def __init__(self, work: Callable[[Deliver], Coroutine[Any, Any, None]]) -> None:
+        self.results: SimpleQueue[Draw | None] = SimpleQueue()  # None: no more will come
+        self.error: Exception | None = None
+        self.loop = asyncio.new_event_loop()
+        self.task = self.loop.create_task(work(self.results.put))
+        self.thread = threading.Thread(target=self._main, name="openai-engine", daemon=True)
+        self.thread.start()
+
+    def _main(self) -> None:
+        try:
+            self.loop.run_until_complete(self.task)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:  # of a group, the first is what ended the others
+            self.error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+        finally:
+            self.loop.close()
             self.results.put(None)
-        return batch
 
-    def cancel(self) -> None:
-        """Ends the requests in flight; does nothing where all are done."""
-        if self.task is not None and not self.loop.is_closed():
-            try:
+    def batches(self) -> Iterator[list[Draw]]:
+        """Yields draws until no more will come, then raises what went wrong; ends the thread, however it ends."""
+        items: list[Draw | None] = []
+        try:
+            while None not in items:
+                items = [self.results.get()]
+                with suppress(Empty):
+                    while True:
+                        items.append(self.results.get_nowait())
+                if batch := [draw for draw in items if draw is not None]:
+                    yield batch
+        finally:
+            with suppress(RuntimeError):  # the loop is closed: all is done
                 self.loop.call_soon_threadsafe(self.task.cancel)
-            except RuntimeError:  # closed in between
-                return
+            self.thread.join()
+        if self.error is not None:
+            raise self.error
+
+
+async def in_parallel(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Returns when all are done; an error ends the others."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)
 
 
 def make_client(url: str, timeout_s: float) -> Any:
-    """Returns a client with the key of the environment; local servers ask for none.
-
-    Its own retries are off: they are made here, where another server can take over.
-    """
-    import openai
-
-    key = os.environ.get(KEY_VARIABLE) or "EMPTY"
-    return openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout_s, max_retries=0)
-
-
-def check_model(endpoint: Endpoint, model: str) -> None:
-    """Raises `EngineError` unless the server lists the model, as far as it lists any.
-
-    A server that does not answer yet is not refused here: requests are tried again, and others may take over.
-    """
-    import openai
-
-    key = os.environ.get(KEY_VARIABLE) or "EMPTY"
+    """Returns a client with the key of the environment; retries are made here, where another server can take over."""
     try:
-        with openai.OpenAI(base_url=endpoint.url, api_key=key, timeout=10.0, max_retries=0) as client:
-            served = [item.id for item in client.models.list()]
-    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-        raise EngineError(_refused(endpoint.url, model, error)) from None
-    except Exception as error:  # a server without this route, or one that answers it in its own way
-        logger.debug("%s does not list its models: %s", endpoint.url, _line(error))
-        return
-    if served and model not in served:
-        raise EngineError(f"{endpoint.url}: serves {', '.join(served)}, not {model!r}; correct --model.")
+        import openai
+    except ImportError as error:
+        raise EngineError("the engine `openai` needs the package openai; pip install 'rlvr[openai]'.") from error
+    timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+    key = os.environ.get(KEY_VARIABLE) or "EMPTY"
+    return openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0)
 
 
-def read_answer(answer: Any, text_of: Callable[[Any], Any], max_tokens: int) -> tuple[str, int, bool]:
-    """Returns text, number of tokens and truncation of an answer.
+async def learn(endpoint: Endpoint, client: Any, model: str) -> None:
+    """Notes which fields a server must be sent; raises `EngineError` where it lists other models or refuses the key."""
+    from openai import APIConnectionError
+
+    try:
+        listed = [item async for item in client.models.list()]
+        names, owners = [str(item.id) for item in listed], [item.owned_by for item in listed]
+    except Exception as error:
+        status = getattr(error, "status_code", 0)
+        if status == 401:
+            raise EngineError(f"{endpoint.name}: refused the key ({one_line(error)}); set {KEY_VARIABLE}.") from None
+        if status in TRANSIENT or status >= 500 or isinstance(error, APIConnectionError):
+            raise
+        names, owners = [], []  # a server without this route, or one that answers it in its own way
+    if names and model not in names:
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        raise EngineError(f"{endpoint.name}: serves {shown}, not {model!r}; correct --model.")
+    endpoint.extra = next((fields for owner, fields in FILTERS_OFF.items() if owner in owners), {})
+
+
+def read_answer(answer: Any, max_tokens: int, server: str) -> tuple[str, int, bool]:
+    """Returns text, number of tokens and truncation; a chat answer of null is the empty text.
 
     Raises:
-        BadAnswerError: it is not one whole completion with its token count.
+        BadAnswerError: it is not one whole completion with its token count. EngineError: the server counts no tokens.
     """
-    choices = getattr(answer, "choices", None)
-    if not isinstance(choices, list) or len(choices) != 1:
-        raise BadAnswerError("the answer has no single choice")
     try:
-        text = text_of(choices[0])
-    except AttributeError:
-        text = None
+        (choice,) = answer.choices
+        is_chat, reason = hasattr(choice, "message"), choice.finish_reason
+        text = choice.message.content if is_chat else choice.text
+    except (AttributeError, TypeError, ValueError):
+        raise BadAnswerError("the answer is not one completion") from None
+    text = "" if text is None and is_chat else text
     if not isinstance(text, str) or len(text) > MAX_COMPLETION_CHARS:
-        raise BadAnswerError("the answer has no text, or one beyond all bounds")
-    reason = getattr(choices[0], "finish_reason", None)
+        raise BadAnswerError(f"the completion is no text of at most {MAX_COMPLETION_CHARS} characters")
     if reason not in ("stop", "length"):
         raise BadAnswerError(f"the completion ended by {reason!r}; expected stop or length")
-    num_tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
-    if not isinstance(num_tokens, int) or not 0 <= num_tokens <= max_tokens:
+    if getattr(answer, "usage", None) is None:
+        raise EngineError(f"{server}: reports no usage.completion_tokens; use a server that counts tokens.")
+    num_tokens = getattr(answer.usage, "completion_tokens", None)
+    if type(num_tokens) is not int or not 0 <= num_tokens <= max_tokens:
         raise BadAnswerError(f"usage.completion_tokens is {num_tokens!r}; expected 0 to {max_tokens}")
     return text, num_tokens, reason == "length"
 
 
 def server_seed(arm_id: str, problem_id: str, draw_index: int) -> int:
-    """Returns the seed of one draw for servers, below 2^31, which all of them take.
-
-    Within a problem a draw's seed is a fixed offset plus its index, so no two draws share one below 2^31 draws.
-    """
-    offset = int.from_bytes(hashlib.sha256(f"{arm_id}|{problem_id}".encode()).digest()[:4]) >> 1
-    return (offset + draw_index) % 2**31
+    """Returns a draw's seed: `seed_of` below 2^31, which all servers take; no two draws of a problem share one."""
+    return seed_of(arm_id, problem_id, draw_index) % 2**31
 
 
-def _refused(url: str, model: str, error: Exception) -> str:
-    return f"{url}: refused model {model!r} ({_line(error)}); check --model and the key in {KEY_VARIABLE}."
-
-
-def _retry_after(error: Exception) -> float | None:
-    """Returns the seconds that the server asked to wait, bounded, or None."""
+def retry_after_s(error: Exception) -> float:
+    """Returns the seconds that the server asked to wait, bounded; 0 where it did not, or named a date."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     text = headers.get("retry-after", "")
-    return min(MAX_BACKOFF_S, float(text)) if text.replace(".", "", 1).isdigit() else None
+    return min(MAX_RETRY_AFTER_S, float(text)) if text.replace(".", "", 1).isdecimal() else 0.0
 
 
-def _line(error: Exception) -> str:
-    """Returns an error in one bounded line without the key."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+def one_line(error: Exception, timeout_s: float = 0.0) -> str:
+    """Returns an error, and what it comes from, in one bounded line without the key."""
+    if isinstance(error, TimeoutError):
+        return f"no whole answer within {timeout_s:g} s"
+    cause = f" ({error.__cause__})" if error.__cause__ is not None and str(error.__cause__) else ""
+    text = " ".join(f"{type(error).__name__}: {error}{cause}".split())
     key = os.environ.get(KEY_VARIABLE)
-    return text.replace(key, "***") if key else text
+    return (text.replace(key, "***") if key else text)[:300]

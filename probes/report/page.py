@@ -144,7 +144,7 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         ("problem set, content id", problems["content_id"]),
         ("problems", problems["num_problems"]),
         ("verifier", summary["verifier"]),
-        *((f"plan: {_spaced(key)}", value) for key, value in summary["plan"].items()),
+        ("plan", words.plan(summary["plan"])),
         *((f"sampling: {_spaced(key)}", value) for key, value in summary["sampling"].items()),
         ("confidence", summary["confidence"]),
         *((f"arm at step {probe['step']}", probe["arm_id"]) for probe in summary["probes"]),

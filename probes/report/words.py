@@ -6,6 +6,7 @@ Does not own: tables and the page (`page`), drawings (`figures`).
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from probes.report.figures import TRAINING_ROWS, training_rows
 from probes.report.schema import Difference, Probe, Summary, VerdictWord
@@ -213,6 +214,17 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
         if found := [f"{count:,} at step {step}" for step, count in counts if count]:
             lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
     return lines
+
+
+def plan(value: Mapping[str, Any]) -> str:
+    """Returns when problems stop, in words."""
+    looks = value.get("looks") or []
+    if len(looks) < 2:
+        return f"{looks[0]:,} draws for every problem" if looks else NONE
+    text = f"looks at {', '.join(f'{look:,}' for look in looks)} draws"
+    if value.get("stop_at"):
+        text += f"; a problem stops at {value['stop_at']} successes"
+    return f"{text}, or without any at {value['give_up_at']:,}" if value.get("give_up_at") else text
 
 
 def _duplicates(count: int) -> list[str]:

@@ -42,6 +42,8 @@ def test_a_run_leaves_manifest_model_summary_and_report(finished):
     assert [probe["step"] for probe in summary["probes"]] == [0, 2, 4]
     assert all(probe["num_draws"] == 6 * 16 for probe in summary["probes"])
     assert summary["training"]["step"] == [1, 2, 3, 4]
+    assert [len(summary["studies"][name]) for name in ("arms", "against_base")] == [3, 2]
+    assert summary["studies"]["flow"]["steps"] == [0, 2, 4]
     assert "<html" in (folder / "report.html").read_text()
 
 

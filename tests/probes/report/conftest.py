@@ -64,7 +64,7 @@ def simulate(steps: tuple[int, ...] = (0, 50, 100, 200), seed: int = 3) -> dict[
             "num_problems": NUM_PROBLEMS,
             "num_duplicates": 0,
         },
-        "plan": {"num_draws": NUM_DRAWS},
+        "plan": {"looks": [32, 64, NUM_DRAWS], "stop_at": 16, "give_up_at": None},
         "verifier": "countdown@1",
         "k": list(KS),
         "confidence": 0.95,

@@ -115,6 +115,23 @@ def test_confounds_are_printed(make_summary: MakeSummary) -> None:
     assert "The base and step 200 share prompt and stop rule." in text
 
 
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ({"looks": [512], "stop_at": None, "give_up_at": None}, "512 draws for every problem"),
+        (
+            {"looks": [32, 1024], "stop_at": 16, "give_up_at": None},
+            "at 32, 1,024 draws; a problem stops at 16 successes",
+        ),
+        ({"looks": [32, 64], "stop_at": 16, "give_up_at": 64}, "stops at 16 successes, or without any at 64"),
+    ],
+)
+def test_the_plan_is_told_in_words(make_summary: MakeSummary, plan: dict, expected: str) -> None:
+    summary = make_summary()
+    summary["plan"] = plan
+    assert expected in words(render(summary))
+
+
 @pytest.mark.parametrize("steps", [(0,), (0, 200), tuple(range(0, 201, 10))])
 def test_renders_any_number_of_steps(make_summary: MakeSummary, steps: tuple[int, ...]) -> None:
     page = render(make_summary(steps=steps))

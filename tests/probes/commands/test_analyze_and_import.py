@@ -1,0 +1,83 @@
+"""`probes analyze` and `probes import` as a person runs them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from probes.cli import main
+
+DATA = Path(__file__).parents[1] / "importers" / "data"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments):
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Two scripted arms on the same problems."""
+    folder = tmp_path_factory.mktemp("stores")
+    problems = folder / "problems.jsonl"
+    problems.write_text("".join(json.dumps({"question": f"{n}+1?", "answer": str(n + 1)}) + "\n" for n in range(15)))
+    for name, rate in (("base", 0.1), ("rl", 0.6)):
+        flags = ["--engine", "scripted", "--rate", rate, "--verifier", "math", "--k-max", 16]
+        run_json("sample", "--problems", problems, *flags, "--output", folder / name)
+    return folder / "base", folder / "rl"
+
+
+def test_analyze_prints_every_study_of_an_arm_and_of_a_pair(stores):
+    base, rl = stores
+    value = run_json("analyze", rl, "--base", base)
+    arm = value["arm"]
+    assert arm["num_first_draws"] == 32
+    assert sum(arm["histogram"]["num_problems"]) == 15
+    assert sum(arm["rates"]["outcomes"].values()) == 15 * 32
+    assert arm["reliability"]["pass^k"]["1"] == pytest.approx(0.6, abs=0.1)
+    assert arm["distinct_correct"]["mean"] == pytest.approx(1.0, abs=0.01), "the scripted engine knows one answer"
+    assert set(arm["extrapolation"]) == {"a", "b", "never", "fits", "fit_p", "pass@k"}
+    pair = value["against_base"]
+    assert pair["efficiency_gap"]["k"] == 16
+    assert pair["support"]["retention"] == 1.0
+    assert pair["same_model_null"]["k"] == 32
+    text = run("analyze", rl, "--base", base).output
+    assert "efficiency_gap" in text
+    assert "same_model_null" in text
+
+
+@pytest.mark.slow
+def test_analyze_scores_draws_with_a_real_model(tiny_base, tmp_path):
+    flags = ["--model", tiny_base, "--problems", "countdown:probe?num=4", "--k-max", 8, "--max-new-tokens", 8]
+    run_json("sample", *flags, "--verifier", "tests.length_verifier:even_length", "--output", tmp_path / "s")
+    scored = run_json("analyze", tmp_path / "s", "--scored-by", tiny_base, "--draws-scored", 4)["scored"]
+    assert scored["scope"]["num_draws"] == 16
+    assert scored["perplexity"] > 1
+    assert 0 < scored["token_entropy"]["lo"] <= scored["token_entropy"]["mean"] <= scored["token_entropy"]["hi"]
+
+
+def test_import_then_estimate(tmp_path):
+    """A log that another tool wrote; the same file again adds nothing."""
+    (log,) = DATA.glob("**/*results.jsonl")
+    flags = ["import", "--format", "human-eval", log, "--model", "m", "--output", tmp_path / "s"]
+    first = run_json(*flags)
+    assert first["num_draws"] > 0
+    assert run_json(*flags)["num_draws"] == 0
+    assert "imported before" in run(*flags).output
+    assert run_json("estimate", tmp_path / "s", "--k", 1)["num_problems"] == first["num_problems"]
+    assert run_json("doctor", tmp_path / "s")["findings"][0]["check"] == "identity"
+
+
+def test_an_unknown_format_names_the_known_ones(tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text("{}\n")
+    result = run("import", "--format", "lmeval", file, "--output", tmp_path / "s")
+    assert result.exit_code == 2
+    assert "Did you mean 'lm-eval'?" in result.stderr
+    assert not (tmp_path / "s").exists()
