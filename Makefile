@@ -23,7 +23,7 @@ demo: setup
 
 test: setup vllm-env
 	$(BIN)/python -m pytest
-	.venv-vllm/bin/python -m pytest tests/vllm
+	.venv-vllm/bin/python -m pytest tests/with_vllm
 
 vllm-env:
 	PYTHON=$(PYTHON) bash scripts/make_vllm_env.sh

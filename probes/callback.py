@@ -22,10 +22,11 @@ from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from probes.arm import Sampling
-from probes.engines.live import keep_random_states, live_arm, live_engine, live_share
+from probes.engines.live import keep_random_states, live_arm, live_engine, live_model, live_share
 from probes.index import ProbeEntry, ProbeIndex
 from probes.plan import Plan
 from probes.probe import render_prompts, run_probe
+from probes.scores import score_probe
 from probes.store import ProbeStore
 from rlvr.errors import RlvrError
 from rlvr.problems import ProblemSet
@@ -47,6 +48,8 @@ class ProbeSettings:
         probe_steps: every so many steps; 0 means only at the start and at the end.
         sampling: temperature and limits of a draw.
         prompt_format: how problems are shown.
+        num_scored: draws per problem that the live model reads again, for token entropy and for the perplexity of the
+            first probe's completions; 0 makes none.
         store_root: folder that holds one store per arm; several runs may share it. None means `<run_dir>/probes`.
     """
 
@@ -57,6 +60,7 @@ class ProbeSettings:
     probe_steps: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     prompt_format: PromptFormat = field(default_factory=PromptFormat)
+    num_scored: int = 8
     store_root: Path | None = None
 
 
@@ -137,6 +141,7 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
             store = ProbeStore.create(path, arm, settings.problems, writer=accelerator.process_index)
             self._draw(store, state.global_step)
             accelerator.wait_for_everyone()
+            entry = replace(entry, scores=self._scores(store))
         self._done.add(state.global_step)
         if accelerator.is_main_process:
             self._record(replace(entry, seconds=round(time.monotonic() - started, 2)), state)
@@ -168,6 +173,19 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         except RlvrError as error:
             logger.warning("The probe at step %d is stored, but not summarised: %s", state.global_step, error)
             return {}
+
+    def _scores(self, store: ProbeStore) -> dict[str, Any] | None:
+        """Returns what the live model says of its own first draws and of the first probe's."""
+        if self.settings.num_scored == 0:
+            return None
+        entries = ProbeIndex(self.run_dir).entries()
+        base = ProbeStore.open_existing(ProbeIndex(self.run_dir).store_path(entries[0])) if entries else None
+        with live_model(self.trainer) as model:  # gathering weights takes all processes
+            if not self.trainer.accelerator.is_main_process:
+                return None
+            return score_probe(
+                model, self.trainer.processing_class, store, base, self.settings.prompt_format, self.settings.num_scored
+            )
 
     def _draw(self, store: ProbeStore, step: int) -> None:
         """Makes this process's share of the draws, with a progress bar on the main process."""

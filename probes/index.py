@@ -24,6 +24,7 @@ class ProbeEntry:
         plan: as JSON.
         verifier_id: whose verdicts count.
         seconds: wall time of the probe.
+        scores: what a forward pass says of the first draws, see `probes.scores`; None where that was not made.
     """
 
     step: int
@@ -31,6 +32,7 @@ class ProbeEntry:
     plan: dict[str, Any]
     verifier_id: str
     seconds: float
+    scores: dict[str, Any] | None = None
 
 
 class ProbeIndex:
@@ -59,7 +61,8 @@ class ProbeIndex:
 
     def holds(self, entry: ProbeEntry) -> bool:
         """Returns whether the same probe (step, store, plan, verifier) stands here already."""
-        return any(replace(other, seconds=entry.seconds) == self._relative(entry) for other in self.entries())
+        wanted = self._relative(entry)
+        return any(replace(other, seconds=entry.seconds, scores=entry.scores) == wanted for other in self.entries())
 
     def add(self, entry: ProbeEntry) -> None:
         """Adds an entry, or replaces the one of the same step, atomically."""

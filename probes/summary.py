@@ -182,6 +182,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "no_answer_rate": probe.rates.no_answer_rate,
         "mean_tokens": probe.rates.mean_tokens,
         "distinct_correct": distinct_correct(probe),
+        "scores": probe.entry.scores,
         "against_base": None,
         "gained": [],
         "lost": [],

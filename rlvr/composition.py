@@ -104,6 +104,7 @@ def make_settings(recipe: Recipe, inputs: Inputs, problems: ProblemSet, plan: Pl
         probe_steps=run.probe_steps,
         sampling=sampling,
         prompt_format=inputs.prompt_format,
+        num_scored=run.probe_num_scored,
         store_root=Path(run.probe_store) if run.probe_store else None,
     )
 

@@ -40,6 +40,9 @@ class RunArguments:
     probe_max_new_tokens: int | None = field(
         default=None, metadata={"help": "Token limit of a draw; by default max_completion_length."}
     )
+    probe_num_scored: int = field(
+        default=8, metadata={"help": "Draws per problem read again for token entropy and perplexity; 0: none."}
+    )
     probe_store: str | None = field(
         default=None, metadata={"help": "Folder of the stores, one per arm; runs may share it. Default: in output_dir."}
     )

@@ -14,6 +14,8 @@ PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "mod
 DOORS = {
     "trl": ("rlvr/algorithms/", "rlvr/train.py", "rlvr/recipe.py", "probes/engines/live.py"),
     "vllm": ("probes/engines/vllm.py",),
+    "openai": ("probes/engines/openai.py",),
+    "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/",),
     "plotly": ("probes/report/",),
     "deepspeed": (),

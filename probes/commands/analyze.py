@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from probes.commands.options import DIR, json_option, seed_option, verifier_id_option
-from probes.commands.output import default_ks, print_json
+from probes.commands.output import default_ks, print_json, store_notes
 
 if TYPE_CHECKING:
     from probes.store import ProbeStore
@@ -49,7 +49,9 @@ def analyze(
     if base is not None:
         result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
     if scored_by is not None:
-        result["scored"] = score(opened, scored_by, draws_scored, seed)
+        result["scored"] = score(opened, scored_by, draws_scored)
+    if notes := store_notes([store, *([base] if base else [])]):
+        result["notes"] = notes
     if as_json:
         from probes.summary import plain
 
@@ -58,28 +60,15 @@ def analyze(
         show(result)
 
 
-def score(store: "ProbeStore", model_name: str, num_per_problem: int, seed: int) -> dict[str, Any]:
+def score(store: "ProbeStore", model_name: str, num_per_problem: int) -> dict[str, Any]:
     """Returns perplexity and token entropy of a store's first draws under a model."""
-    from dataclasses import asdict
-
-    from probes.analyses.perplexity import cross_perplexity, score_draws, scoring_prompts, select_draws, token_entropy
+    from probes.scores import score_store
     from rlvr.models import load_model, load_tokenizer, resolve_model
 
     source = resolve_model(model_name)
     tokenizer = load_tokenizer(source, None, trust_remote_code=False)
     model = load_model(source, None, trust_remote_code=False).eval()
-    selection = select_draws(store, num_per_problem)
-    scores = list(score_draws(model, tokenizer, selection.draws, scoring_prompts(store, tokenizer)))
-    perplexity = cross_perplexity(scores, selection, seed=seed)
-    entropy = token_entropy(scores, selection, seed=seed)
-    return {
-        "model": model_name,
-        "perplexity": perplexity.perplexity,
-        "perplexity_interval": perplexity.perplexity_interval,
-        "bits_per_char": perplexity.bits_per_char,
-        "token_entropy": {"mean": entropy.entropy.mean, "lo": entropy.entropy.lo, "hi": entropy.entropy.hi},
-        "scope": asdict(perplexity.scope),
-    }
+    return {"model": model_name, **score_store(model, tokenizer, store, None, num_per_problem)}
 
 
 def show(value: Any, indent: int = 0) -> None:

@@ -31,6 +31,7 @@ from probes.commands.output import (
     print_table,
     read_store,
     read_table,
+    store_notes,
 )
 from rlvr.console import SpreadCommand
 
@@ -65,15 +66,19 @@ def compare(
         raise click.UsageError("Give either BASE RL, two stores of draws, or --counts BASE RL.")
     base, other = map(read_table, tables) if tables else (read_store(store, verifier) for store in stores)
     comparison = compare_counts(base, other, ks or default_ks([base, other]), confidence, seed=seed).at()
+    notes = store_notes(stores)
     cells, null = four_cells(base, other), same_model_null(base)
     expected = expected_cells(base, other, null.k) if null.k <= other.largest_k else None
     if as_json:
         nulls = {"same_model_null": asdict(null), "expected_cells": expected and asdict(expected)}
-        print_json({"k": differences(comparison), "cells": asdict(cells), **nulls})
+        said = {"notes": notes} if notes else {}
+        print_json({"k": differences(comparison), "cells": asdict(cells), **nulls, **said})
         return
     print_comparison(comparison, cells, confidence)
     print_null(null, expected)
     print_notes(base, other)
+    for note in notes:
+        click.echo(f"note: {note}")
 
 
 def differences(comparison: "StepComparison") -> dict[str, Values]:

@@ -30,6 +30,7 @@ from probes.commands.output import (
     print_table,
     read_store,
     read_table,
+    store_notes,
 )
 from rlvr.console import SpreadCommand
 
@@ -58,16 +59,22 @@ def estimate(
     if (store is None) == (table is None):
         raise click.UsageError("Give either DIR, a store of draws, or --counts FILE.")
     counts = read_table(table) if table is not None else read_store(store, verifier)  # type: ignore[arg-type]
-    show_estimate(counts, ks or default_ks([counts]), confidence, seed, as_json)
+    notes = store_notes([store] if store else [])
+    show_estimate(counts, ks or default_ks([counts]), confidence, seed, as_json, notes)
 
 
-def show_estimate(counts: "Counts", ks: Sequence[int], confidence: float, seed: int, as_json: bool) -> None:
-    """Prints pass@k of the counts as a table or as JSON."""
+def show_estimate(
+    counts: "Counts", ks: Sequence[int], confidence: float, seed: int, as_json: bool, notes: Sequence[str]
+) -> None:
+    """Prints pass@k of the counts as a table or as JSON, with the notes that belong to them."""
     values, errors = estimate_rows(counts, ks, confidence, seed), error_rows(counts, ks)
     if as_json:
-        print_json({"num_problems": counts.num_problems, "pass@k": values, **errors})
-    else:
-        print_estimates(counts, values, errors, confidence)
+        said = {"notes": notes} if notes else {}
+        print_json({"num_problems": counts.num_problems, "pass@k": values, **errors, **said})
+        return
+    print_estimates(counts, values, errors, confidence)
+    for note in notes:
+        click.echo(f"note: {note}")
 
 
 def estimate_rows(counts: "Counts", ks: Sequence[int], confidence: float, seed: int) -> dict[str, Values]:

@@ -39,6 +39,16 @@ def read_store(path: Path, verifier_id: str | None) -> "Counts":
     return store.counts(verifier_id)
 
 
+def store_notes(paths: Iterable[Path]) -> list[str]:
+    """Returns what must be said beside any number of these stores."""
+    from probes.store import ProbeStore
+
+    scripted = [path for path in paths if "scripted" in ProbeStore.open_existing(path).engines()]
+    return [
+        f"the draws of {path} come from the scripted engine: they show the software, not a model" for path in scripted
+    ]
+
+
 def default_ks(arms: Sequence["Counts"]) -> tuple[int, ...]:
     """Returns powers of two up to a quarter of the smallest n, where estimates are still quiet."""
     from probes.plan import k_grid

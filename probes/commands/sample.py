@@ -11,6 +11,7 @@ import click
 
 from probes.commands.estimate import show_estimate
 from probes.commands.options import json_option, measurement_options, plan_options
+from probes.commands.output import store_notes
 
 if TYPE_CHECKING:
     from probes.sources import EngineOptions
@@ -67,7 +68,8 @@ def sample(output: Path, as_json: bool, **flags: Any) -> None:
     if not is_complete(store, what):
         click.echo(f"{output}: other processes are still drawing; `probes estimate {output}` when they end.", err=True)
         return
-    show_estimate(store.counts(what.verifier.verifier_id), k_grid(flags["k_max"]), 0.95, 0, as_json)
+    counts, notes = store.counts(what.verifier.verifier_id), store_notes([output])
+    show_estimate(counts, k_grid(flags["k_max"]), 0.95, 0, as_json, notes)
 
 
 def read_engine_options(flags: dict[str, Any]) -> "EngineOptions":

@@ -86,6 +86,7 @@ Probe = TypedDict(
         "no_answer_rate": float,
         "mean_tokens": float,
         "distinct_correct": float,
+        "scores": dict[str, Any] | None,
         "against_base": AgainstBase | None,
         "gained": list[str],
         "lost": list[str],

@@ -44,6 +44,10 @@ def test_a_run_leaves_manifest_model_summary_and_report(finished):
     assert summary["training"]["step"] == [1, 2, 3, 4]
     assert [len(summary["studies"][name]) for name in ("arms", "against_base")] == [3, 2]
     assert summary["studies"]["flow"]["steps"] == [0, 2, 4]
+    scores = [probe["scores"] for probe in summary["probes"]]
+    assert all(each["own"]["token_entropy"]["estimate"] > 0 for each in scores)
+    assert ["base" in each for each in scores] == [False, True, True]
+    assert scores[2]["base"]["perplexity"]["estimate"] > 1
     assert "<html" in (folder / "report.html").read_text()
 
 

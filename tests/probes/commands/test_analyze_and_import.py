@@ -50,6 +50,8 @@ def test_analyze_prints_every_study_of_an_arm_and_of_a_pair(stores):
     text = run("analyze", rl, "--base", base).output
     assert "efficiency_gap" in text
     assert "same_model_null" in text
+    assert all("scripted engine" in note for note in value["notes"])
+    assert len(value["notes"]) == 2
 
 
 @pytest.mark.slow
@@ -57,9 +59,10 @@ def test_analyze_scores_draws_with_a_real_model(tiny_base, tmp_path):
     flags = ["--model", tiny_base, "--problems", "countdown:probe?num=4", "--k-max", 8, "--max-new-tokens", 8]
     run_json("sample", *flags, "--verifier", "tests.length_verifier:even_length", "--output", tmp_path / "s")
     scored = run_json("analyze", tmp_path / "s", "--scored-by", tiny_base, "--draws-scored", 4)["scored"]
-    assert scored["scope"]["num_draws"] == 16
-    assert scored["perplexity"] > 1
-    assert 0 < scored["token_entropy"]["lo"] <= scored["token_entropy"]["mean"] <= scored["token_entropy"]["hi"]
+    assert scored["num_draws"] == 16
+    assert scored["perplexity"]["estimate"] > 1
+    entropy = scored["token_entropy"]
+    assert 0 < entropy["lo"] <= entropy["estimate"] <= entropy["hi"]
 
 
 def test_import_then_estimate(tmp_path):

@@ -105,6 +105,7 @@ def _probe(step: int, c: np.ndarray, base: np.ndarray, random: np.random.Generat
         "num_draws": total,
         "seconds": 20.1,
         "num_rate_draws": 3200,
+        "scores": None,
         "pass@k": {str(k): _estimate(values[k], resampled, k) for k in KS},
         "bounds_if_errors": None,
         "all_outcomes": {**outcomes, "timeout": 0, "error": 0},
