@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> flo
     clock = Clock()
     trainer = make_trainer(recipe, recipe.training(), inputs) if is_ours else bare_trainer(recipe, inputs)
     trainer.add_callback(clock)
-    trainer.train()
+    with redirect_stdout(sys.stderr):  # the trainer prints its logs
+        trainer.train()
     return (clock.ends[-1] - clock.ends[0]) / (steps - 1)
 
 

@@ -1,0 +1,33 @@
+"""The main job with `use_vllm: true`: rollouts and probes come from the same vLLM, in the trainer's process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from probes.index import ProbeIndex
+from probes.store import ProbeStore
+from tests.with_vllm.test_live_colocate import ROOT, environment
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+
+def test_the_command_trains_and_probes_through_vllm(small_recipe, tmp_path):
+    """No patch and no option beside the recipe's: vLLM samples in its own dtype, which the arm records."""
+    folder = tmp_path / "run"
+    flags = small_recipe(folder, use_vllm=True, vllm_mode="colocate", max_steps=2, probe_steps=1, save_steps=2)
+    command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    index = ProbeIndex(folder)
+    assert [entry.step for entry in index.entries()] == [0, 1, 2]
+    stores = [ProbeStore.open_existing(index.store_path(entry)) for entry in index.entries()]
+    assert all(store.engines() == {"vllm"} for store in stores)
+    assert {store.arm.dtype for store in stores} == {"bfloat16"}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [probe["step"] for probe in summary["probes"]] == [0, 1, 2]
+    assert (folder / "report.html").exists()
