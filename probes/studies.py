@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from probes.analyses.answers import answer_entropy, distinct_correct
 from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null
 from probes.analyses.curves import efficiency_gap
 from probes.analyses.extrapolation import extrapolate
+from probes.analyses.guessability import guessable
 from probes.analyses.histogram import accuracy_histogram
+from probes.analyses.prompts import prompt_effect
 from probes.analyses.rates import rates
+from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.analyses.support import support
-from probes.estimators import Counts
-from probes.outcomes import Outcomes
+from probes.estimators import Counts, pass_at_k
+from probes.outcomes import CORRECT, Outcomes
 from probes.plan import Plan, k_grid
 from probes.store import ProbeStore
 from rlvr.errors import InputError
@@ -97,3 +102,50 @@ def study_run(probes: Sequence[tuple[int, Counts]]) -> dict[str, Any]:
     """Returns the solved sets through the steps of a run."""
     flow = cells_over_steps(probes)
     return {**asdict(flow), "cells": [asdict(cells) for cells in flow.cells]}
+
+
+def study_guesses(store: ProbeStore, verifier_id: str, guesses: Counts, ks: Sequence[int]) -> dict[str, Any]:
+    """Returns pass@k over the problems that an arm without reasoning does not solve, and which were left out."""
+    split = guessable(guesses)
+    kept = store.outcomes(verifier_id).of(set(split.kept))
+    curve = pass_at_k(kept.counts(store.plan()), ks).estimate_K.tolist() if split.kept else []
+    return {
+        "num_kept": len(split.kept),
+        "left_out": list(split.left_out),
+        "threshold": split.threshold,
+        "pass@k": dict(zip(map(str, ks), curve, strict=False)),
+    }
+
+
+def study_prompts(first: ProbeStore, second: ProbeStore, verifier_id: str, ks: Sequence[int]) -> dict[str, Any]:
+    """Returns what the second arm's prompt changes, the model being the same."""
+    arms = [(store.arm, store.counts(verifier_id)) for store in (first, second)]
+    found = prompt_effect(arms[0], arms[1], ks)
+    columns = (found.comparison.difference_K, found.comparison.lo_K, found.comparison.hi_K, found.comparison.verdict_K)
+    rows = zip(ks, *columns, strict=True)
+    return {
+        "moves": found.moves,
+        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in rows},
+    }
+
+
+def study_reasoning(store: ProbeStore, verifier_id: str, judge: ReasoningJudge) -> dict[str, Any]:
+    """Returns CoT-pass@k over the first look's draws, with both bounds for what the judge cannot tell."""
+    outcomes = store.outcomes(verifier_id)
+    early = outcomes.first(first_look(outcomes, store.plan()))
+    correct = {
+        key: set(np.flatnonzero(row == CORRECT).tolist())
+        for key, row in zip(early.problem_ids, early.code_PD, strict=True)
+    }
+    problems = {problem.problem_id: problem for problem in store.problems()}
+    judged = judge_reasoning(store.draws(), correct, problems, judge)
+    counts = early.counts()
+    ks = k_grid(max(1, counts.largest_k // 4))
+    low, high = cot_pass_at_k(counts, judged, list(ks))
+    rows = zip(ks, low.estimate_K.tolist(), high.estimate_K.tolist(), strict=True)
+    return {
+        "num_right": sum(judged.right.values()),
+        "num_unknown": sum(judged.unknown.values()),
+        "num_correct_answers": sum(map(len, correct.values())),
+        "cot_pass@k": {str(k): {"unknown_wrong": lo, "unknown_right": hi} for k, lo, hi in rows},
+    }

@@ -19,7 +19,7 @@ from rlvr.problems import Problem
 class ReasoningJudge(Protocol):
     """Reads the steps of a correct completion."""
 
-    def __call__(self, problem: Problem, completion: str) -> bool | None:
+    def __call__(self, problem: Problem, completion: str, /) -> bool | None:
         """Returns whether the reasoning is right; None where the judge cannot tell."""
 
 

@@ -4,6 +4,7 @@ Owns: its flags and what it prints.
 Does not own: the analyses (`probes.analyses`, `probes.studies`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 @click.argument("store", type=DIR)
 @click.option("--base", type=DIR, help="Store of the base arm on the same problems: adds what training changed.")
 @click.option("--scored-by", help="Model that reads the draws of STORE: adds its perplexity and token entropy.")
+@click.option("--guesses", type=DIR, help="Store of an arm without reasoning: leaves out the problems that it solves.")
+@click.option("--other-prompt", type=DIR, help="Store of the same model under another prompt: what the prompt changes.")
+@click.option(
+    "--reasoning-judge", metavar="module:function", help="f(problem, completion) -> bool or None: CoT-pass@k."
+)
 @click.option("--draws-scored", type=click.IntRange(1), default=8, show_default=True, help="Per problem.")
 @seed_option
 @verifier_id_option
@@ -28,6 +34,9 @@ def analyze(
     store: Path,
     base: Path | None,
     scored_by: str | None,
+    guesses: Path | None,
+    other_prompt: Path | None,
+    reasoning_judge: str | None,
     draws_scored: int,
     seed: int,
     verifier: str | None,
@@ -38,6 +47,7 @@ def analyze(
     --scored-by reads the completions with a model, in a real forward pass: the arm's own gives the token entropy,
     another gives the perplexity of STORE's completions under it.
     """
+    from probes.plan import k_grid
     from probes.store import ProbeStore
     from probes.studies import study_arm, study_pair
 
@@ -50,6 +60,7 @@ def analyze(
         result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
     if scored_by is not None:
         result["scored"] = score(opened, scored_by, draws_scored)
+    result |= more_studies(opened, verifier_id, k_grid(k_max), guesses, other_prompt, reasoning_judge)
     if notes := store_notes([store, *([base] if base else [])]):
         result["notes"] = notes
     if as_json:
@@ -58,6 +69,30 @@ def analyze(
         print_json(plain(result))
     else:
         show(result)
+
+
+def more_studies(
+    store: "ProbeStore",
+    verifier_id: str,
+    ks: Sequence[int],
+    guesses: Path | None,
+    other_prompt: Path | None,
+    reasoning_judge: str | None,
+) -> dict[str, Any]:
+    """Returns the studies that need another store or a judge, those that were asked for."""
+    from probes.store import ProbeStore
+    from probes.studies import study_guesses, study_prompts, study_reasoning
+    from rlvr.verifiers.custom import CustomVerifier
+
+    found: dict[str, Any] = {}
+    if guesses is not None:
+        guessed = ProbeStore.open_existing(guesses).counts(verifier_id)
+        found["without_guessable"] = study_guesses(store, verifier_id, guessed, ks)
+    if other_prompt is not None:
+        found["prompt"] = study_prompts(store, ProbeStore.open_existing(other_prompt), verifier_id, ks)
+    if reasoning_judge is not None:
+        found["reasoning"] = study_reasoning(store, verifier_id, CustomVerifier(reasoning_judge).function)
+    return found
 
 
 def score(store: "ProbeStore", model_name: str, num_per_problem: int) -> dict[str, Any]:

@@ -54,6 +54,23 @@ def test_analyze_prints_every_study_of_an_arm_and_of_a_pair(stores):
     assert len(value["notes"]) == 2
 
 
+def test_guessable_problems_another_prompt_and_a_judge_of_reasoning(stores, tmp_path):
+    base, rl = stores
+    value = run_json(
+        "analyze", rl, "--guesses", base, "--reasoning-judge", "tests.length_verifier:even_length", "--other-prompt", rl
+    )
+    assert value["without_guessable"]["num_kept"] == 15, "pass@1 of the guesses is 0.1, below the threshold"
+    assert value["without_guessable"]["pass@k"]["1"] == pytest.approx(0.6, abs=0.1)
+    assert value["prompt"]["moves"] is False
+    reasoning = value["reasoning"]
+    assert reasoning["num_right"] <= reasoning["num_correct_answers"]
+    assert list(reasoning["cot_pass@k"]) == ["1", "2", "4", "8"]
+    result = run("analyze", rl, "--other-prompt", base)
+    assert result.exit_code == 2
+    assert "the arms differ in weights too" in result.stderr
+    assert run("analyze", rl, "--reasoning-judge", "tests.length_verifier:nothing").exit_code == 2
+
+
 @pytest.mark.slow
 def test_analyze_scores_draws_with_a_real_model(tiny_base, tmp_path):
     flags = ["--model", tiny_base, "--problems", "countdown:probe?num=4", "--k-max", 8, "--max-new-tokens", 8]
