@@ -89,12 +89,12 @@ def study_extrapolation(counts: Counts, k_max: int, seed: int) -> dict[str, Any]
 def study_pair(base: Counts, other: Counts, k_max: int, seed: int = 0) -> dict[str, Any]:
     """Returns the analyses of two arms on the same problems."""
     null = same_model_null(base)
-    is_possible = null.k <= other.largest_k
+    expected = expected_cells(base, other, null.k) if null and null.k <= other.largest_k else None
     return {
         "efficiency_gap": asdict(efficiency_gap(base, other, k_max, seed=seed)),
         "support": asdict(support(four_cells(base, other))),
-        "same_model_null": asdict(null),
-        "expected_cells": asdict(expected_cells(base, other, null.k)) if is_possible else None,
+        "same_model_null": asdict(null) if null else None,
+        "expected_cells": asdict(expected) if expected else None,
     }
 
 

@@ -109,18 +109,16 @@ def expected_cells(base: Counts, other: Counts, k: int) -> ExpectedCells:
     return _expected(k, base_P, other_P, both_fail_P=base_P * other_P)
 
 
-def same_model_null(base: Counts) -> ExpectedCells:
+def same_model_null(base: Counts) -> ExpectedCells | None:
     """Returns the cells that two independent sets of k draws of the base arm would show, k half of what it allows.
 
     It is the average over all ways to split its draws into two halves: one set solves and the other does not in
-    q^k - q^2k of the cases. Middle cells of a comparison that are no larger than these say nothing.
-
-    Raises:
-        InputError: the arm has fewer than two draws.
+    q^k - q^2k of the cases. Middle cells of a comparison that are no larger than these say nothing. None where a
+    problem has a single draw, which cannot be split.
     """
     k = base.largest_k // 2
     if k < 1:
-        raise InputError("same-model null: fewer than two draws of a problem; draw more.")
+        return None
     once_P, twice_P = fail_of(base, [k, 2 * k]).T
     return _expected(k, once_P, once_P, both_fail_P=twice_P)
 

@@ -68,9 +68,9 @@ def compare(
     comparison = compare_counts(base, other, ks or default_ks([base, other]), confidence, seed=seed).at()
     notes = store_notes(stores)
     cells, null = four_cells(base, other), same_model_null(base)
-    expected = expected_cells(base, other, null.k) if null.k <= other.largest_k else None
+    expected = expected_cells(base, other, null.k) if null and null.k <= other.largest_k else None
     if as_json:
-        nulls = {"same_model_null": asdict(null), "expected_cells": expected and asdict(expected)}
+        nulls = {"same_model_null": null and asdict(null), "expected_cells": expected and asdict(expected)}
         said = {"notes": notes} if notes else {}
         print_json({"k": differences(comparison), "cells": asdict(cells), **nulls, **said})
         return
@@ -103,9 +103,9 @@ def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: f
     )
 
 
-def print_null(null: "ExpectedCells", expected: "ExpectedCells | None") -> None:
+def print_null(null: "ExpectedCells | None", expected: "ExpectedCells | None") -> None:
     """Says what finite draws alone would show."""
-    if expected is not None:
+    if null is not None and expected is not None:
         click.echo(
             f"within {null.k} draws, on average: base only {expected.base_only:.1f}, RL only {expected.rl_only:.1f}; "
             f"two samples of the base itself: {null.base_only:.1f} and {null.rl_only:.1f}"

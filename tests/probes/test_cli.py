@@ -184,6 +184,13 @@ def test_a_folder_without_draws_is_refused(tmp_path):
 # compare
 
 
+def test_compare_of_one_draw_a_problem_has_no_null(write):
+    tables = write("a.csv", "p,1,1", "q,1,0"), write("b.csv", "p,1,0", "q,1,0")
+    value = run_json("compare", "--counts", *tables, "--k", 1)
+    assert value["cells"]["base_only"] == 1
+    assert value["same_model_null"] is None
+
+
 def test_compare_prints_json_of_this_form(arms):
     value = run_json("compare", "--counts", *arms, "--k", 1, 256)
     assert list(value) == ["k", "cells", "same_model_null", "expected_cells"]

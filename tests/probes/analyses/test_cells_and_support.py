@@ -60,9 +60,14 @@ def test_the_null_is_the_average_over_all_halves(c):
     halves = [(set(half), set(range(6)) - set(half)) for half in combinations(range(6), 3)]
     only_first = [any(outcomes[i] for i in a) and not any(outcomes[i] for i in b) for a, b in halves]
     null = same_model_null(counts_from([c], n=6))
+    assert null is not None
     assert null.k == 3
     assert null.base_only == null.rl_only == pytest.approx(np.mean(only_first))
     assert null.both + null.base_only + null.rl_only + null.neither == pytest.approx(1)
+
+
+def test_a_single_draw_cannot_be_split():
+    assert same_model_null(counts_from([0, 1], n=1)) is None
 
 
 def test_the_same_model_drawn_twice_at_128_shows_problems_of_one_arm_only():
