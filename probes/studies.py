@@ -105,15 +105,21 @@ def study_run(probes: Sequence[tuple[int, Counts]]) -> dict[str, Any]:
 
 
 def study_guesses(store: ProbeStore, verifier_id: str, guesses: Counts, ks: Sequence[int]) -> dict[str, Any]:
-    """Returns pass@k over the problems that an arm without reasoning does not solve, and which were left out."""
-    split = guessable(guesses)
-    kept = store.outcomes(verifier_id).of(set(split.kept))
-    curve = pass_at_k(kept.counts(store.plan()), ks).estimate_K.tolist() if split.kept else []
+    """Returns pass@k over the problems that an arm without reasoning does not solve, and which were left out.
+
+    Raises:
+        InputError: the two arms hold different problems, or guessing solves all of them.
+    """
+    outcomes = store.outcomes(verifier_id)
+    split = guessable(guesses.aligned_to(outcomes.counts(store.plan())))
+    if not split.kept:
+        raise InputError(f"guessing solves all {len(split.left_out)} problems; use harder ones.")
+    curve = pass_at_k(outcomes.of(set(split.kept)).counts(store.plan()), ks).estimate_K.tolist()
     return {
         "num_kept": len(split.kept),
         "left_out": list(split.left_out),
         "threshold": split.threshold,
-        "pass@k": dict(zip(map(str, ks), curve, strict=False)),
+        "pass@k": dict(zip(map(str, ks), curve, strict=True)),
     }
 
 

@@ -1,6 +1,6 @@
 """Analyses: each one function from stored draws, or their counts, to a typed result.
 
-    curves        sampling-efficiency gap
+    curves        pass@k as records, sampling-efficiency gap
     histogram     accuracies in twelve bins
     cells         solved sets of two arms, the same-model null, solved sets through training, forgetting
     support       what training kept and added: SRR, NDR, SDS, NSCR

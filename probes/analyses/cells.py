@@ -11,6 +11,7 @@ Does not own: pass@k (`probes.estimators`), what follows from the cells (`probes
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -112,9 +113,9 @@ def expected_cells(base: Counts, other: Counts, k: int) -> ExpectedCells:
 def same_model_null(base: Counts) -> ExpectedCells | None:
     """Returns the cells that two independent sets of k draws of the base arm would show, k half of what it allows.
 
-    It is the average over all ways to split its draws into two halves: one set solves and the other does not in
-    q^k - q^2k of the cases. Middle cells of a comparison that are no larger than these say nothing. None where a
-    problem has a single draw, which cannot be split.
+    With a fixed number of draws it is the average over all ways to take two sets of k from them: one solves and the
+    other does not in q^k - q^2k of the cases. Middle cells of a comparison that are no larger than these say nothing.
+    None where a problem has a single draw, which cannot be split.
     """
     k = base.largest_k // 2
     if k < 1:
@@ -134,7 +135,7 @@ def cells_over_steps(probes: Sequence[tuple[int, Counts]]) -> Flow:
     """Returns the solved sets of (step, counts) pairs, ascending by step.
 
     Raises:
-        InputError: there is no probe, or they hold different problems.
+        InputError: there is no probe, steps do not ascend, or the probes hold different problems.
 
     Source: temporal forgetting, Li et al. 2025 (arXiv 2505.20196).
     """
@@ -142,6 +143,8 @@ def cells_over_steps(probes: Sequence[tuple[int, Counts]]) -> Flow:
         raise InputError("cells over steps: no probe; expected at least one.")
     base = probes[0][1]
     steps = tuple(step for step, _ in probes)
+    if any(step >= later for step, later in pairwise(steps)):
+        raise InputError(f"cells over steps: steps {list(steps)}; expected them ascending, each once.")
     solved_SP = np.stack([counts.aligned_to(base).c_P > 0 for _, counts in probes])
     first_P, last_P, ever_P = solved_SP[0], solved_SP[-1], solved_SP.any(axis=0)
     gained = {

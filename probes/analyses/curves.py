@@ -1,13 +1,36 @@
-"""Curves: the gap between what an arm could solve and what it solves at once.
+"""Curves: pass@k as records, and the gap between what an arm could solve and what it solves at once.
 
-Owns: the sampling-efficiency gap.
-Does not own: pass@k itself (`probes.estimators`), comparisons at equal k (`probes.intervals`).
+    pass_at_k_curve  pass@k with both sources of error, a record per k -> CurvePoint
+    efficiency_gap   base pass@k minus another arm's pass@1 -> EfficiencyGap
+
+Owns: the records, the sampling-efficiency gap.
+Does not own: pass@k itself (`probes.estimators`), intervals and comparisons at equal k (`probes.intervals`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from probes.estimators import Counts, pass_at_k
-from probes.intervals import compare
+from probes.intervals import compare, problem_interval
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Pass@k at one k.
+
+    Attributes:
+        k: attempts allowed.
+        estimate: mean over problems, unbiased.
+        se_draws: standard error from the draws, the set of problems held fixed; NaN: cannot tell.
+        lo: lower end of the interval over problems like these, which covers the draws too; NaN: cannot tell.
+        hi: upper end.
+    """
+
+    k: int
+    estimate: float
+    se_draws: float
+    lo: float
+    hi: float
 
 
 @dataclass(frozen=True)
@@ -25,6 +48,20 @@ class EfficiencyGap:
     gap: float
     lo: float
     hi: float
+
+
+def pass_at_k_curve(
+    counts: Counts, ks: Sequence[int], confidence: float = 0.95, seed: int = 0
+) -> tuple[CurvePoint, ...]:
+    """Returns pass@k with its errors, a record per k, in the order given; each interval holds at its own k.
+
+    Raises:
+        InputError: k < 1, or k above n or above what the plan allows, for some problem.
+    """
+    curve = pass_at_k(counts, ks)
+    ends = problem_interval(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
+    columns = (curve.estimate_K.tolist(), curve.se_draws_K.tolist(), *(end_K.tolist() for end_K in ends))
+    return tuple(CurvePoint(*row) for row in zip(ks, *columns, strict=True))
 
 
 def efficiency_gap(base: Counts, other: Counts, k: int, confidence: float = 0.95, seed: int = 0) -> EfficiencyGap:

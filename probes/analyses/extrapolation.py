@@ -8,21 +8,25 @@ p is 0 with probability z, else Beta(a, b). Under a plan that stops early the li
 factor that depends on neither parameter, so one fit serves all plans. Beyond the draws everything rests on the model:
 problems solved once in 10,000 draws and problems never solved look alike.
 
+Intervals carry both sources of error, draws and choice of problems, and hold only as far as the model does.
+
 Source: arXiv 2510.05197 (beta-binomial law of pass@k); Skellam 1948 (the distribution).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import log
 
 import numpy as np
 
 from probes.estimators import Counts, FloatArray, IntArray
 from probes.plan import Plan
-from probes.sequential import stop_probabilities, stopping_points
+from probes.sequential import sequences, stopping_points
 from rlvr.errors import InputError
 
 STARTS = ((0.3, 1.0, 0.05), (1.0, 1.0, 0.2), (0.1, 3.0, 0.5))
-NUM_QUANTILES = 64
+BOUNDS = ((-7.0, 7.0), (-7.0, 9.0), (-12.0, 6.0))  # of log a, log b, logit z
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,8 @@ class Extrapolation:
         estimate_K: pass@k of the fit.
         lo_K: lower end of the parametric bootstrap interval; NaN where the model does not fit: cannot tell.
         hi_K: upper end.
-        fit_p: share of data sets simulated from the fit that deviate from it at least as much as the data.
+        fit_p: share of data sets simulated from the fit that deviate from their own fit at least as much as the data do
+            from theirs.
         fits: `fit_p` is at least 0.05.
     """
 
@@ -55,12 +60,13 @@ class Extrapolation:
 
 
 def extrapolate(
-    counts: Counts, ks: Sequence[int], confidence: float = 0.95, num_resamples: int = 100, seed: int = 0
+    counts: Counts, ks: Sequence[int], confidence: float = 0.95, num_resamples: int = 200, seed: int = 0
 ) -> Extrapolation:
     """Returns the maximum-likelihood fit, its pass@k with a parametric bootstrap interval, and the check of the fit.
 
-    The check compares the numbers of problems by share of successes with those of data simulated from the fit, under
-    the same plan.
+    The check compares the numbers of problems by share of successes with what the fit expects under the plan. Each
+    simulated data set is fitted again before it is compared, as the data were: a fit follows its own data, and compared
+    with a fit that was not made to it, a simulated set would deviate too much and hide a poor fit.
 
     Raises:
         InputError: fewer than 10 problems, or problems with different plans or fixed numbers of draws.
@@ -68,13 +74,13 @@ def extrapolate(
     plan = _common_plan(counts)
     fit = _fit(counts.n_P, counts.c_P)
     rng = np.random.default_rng(seed)
-    expected = _shares(plan, fit)
-    observed = _deviation(counts, expected)
+    observed = _deviation(counts, _shares(plan, fit))
     curves, as_far = [], 0
     for _ in range(num_resamples):
         copy = _simulate(plan, fit, counts, rng)
-        as_far += _deviation(copy, expected) >= observed
-        curves.append(_curve(_fit(copy.n_P, copy.c_P, [near(fit)]), ks))
+        refit = _fit(copy.n_P, copy.c_P, [_near(fit)])
+        as_far += _deviation(copy, _shares(plan, refit)) >= observed
+        curves.append(_curve(refit, ks))
     fit_p = (1 + as_far) / (1 + num_resamples)
     tail = (1.0 - confidence) / 2.0
     lo_K, hi_K = np.quantile(np.stack(curves), [tail, 1.0 - tail], axis=0)
@@ -98,21 +104,37 @@ def _fit(
 ) -> tuple[float, float, float]:
     """Returns (a, b, z) of the largest likelihood, from a few starts."""
     from scipy.optimize import minimize
-    from scipy.special import betaln, expit, logit
+    from scipy.special import expit, logit
 
-    def loss(x: FloatArray) -> float:
-        a, b, z = np.exp(x[0]), np.exp(x[1]), expit(x[2])
-        log_P = np.log1p(-z) + betaln(a + c_P, b + n_P - c_P) - betaln(a, b)
-        never = np.logaddexp(log_P, np.log(z))
-        return -float(np.where(c_P == 0, never, log_P).sum())
-
-    bounds = [(-7.0, 7.0), (-7.0, 9.0), (-12.0, 6.0)]
-    points = [np.array([np.log(a), np.log(b), logit(z)]) for a, b, z in starts]
-    best = min((minimize(loss, point, method="L-BFGS-B", bounds=bounds) for point in points), key=lambda r: r.fun)
-    return float(np.exp(best.x[0])), float(np.exp(best.x[1])), float(expit(best.x[2]))
+    # Problems that stopped at the same point share one term.
+    points_U2, times_U = np.unique(np.column_stack([n_P, c_P]), axis=0, return_counts=True)
+    seen = (points_U2[:, 0], points_U2[:, 1], times_U)
+    begins = [np.array([np.log(a), np.log(b), logit(z)]) for a, b, z in starts]
+    ends = [minimize(_loss, begin, seen, method="L-BFGS-B", jac=True, bounds=BOUNDS) for begin in begins]
+    log_a, log_b, logit_z = min(ends, key=lambda end: float(end.fun)).x
+    return float(np.exp(log_a)), float(np.exp(log_b)), float(expit(logit_z))
 
 
-def near(fit: tuple[float, float, float]) -> tuple[float, float, float]:
+def _loss(x: FloatArray, n_U: IntArray, c_U: IntArray, times_U: IntArray) -> tuple[float, FloatArray]:
+    """Returns minus the log likelihood and its gradient at x = (log a, log b, logit z)."""
+    from scipy.special import betaln, expit, psi
+
+    a, b, z = np.exp(x[0]), np.exp(x[1]), expit(x[2])
+    can_U = np.log1p(-z) + betaln(a + c_U, b + n_U - c_U) - betaln(a, b)  # the problem can be solved
+    log_U = np.where(c_U == 0, np.logaddexp(can_U, np.log(z)), can_U)
+    weight_U = np.exp(can_U - log_U)  # chance that it can, given what was seen
+    both_U = psi(a + b) - psi(a + b + n_U)
+    slopes_3U = np.stack(
+        [
+            weight_U * a * (psi(a + c_U) - psi(a) + both_U),
+            weight_U * b * (psi(b + n_U - c_U) - psi(b) + both_U),
+            1.0 - weight_U - z,
+        ]
+    )
+    return -float(log_U @ times_U), -np.asarray(slopes_3U @ times_U, dtype=np.float64)
+
+
+def _near(fit: tuple[float, float, float]) -> tuple[float, float, float]:
     """Returns a start close to a fit, off the ends of z, where the likelihood is flat."""
     return fit[0], fit[1], min(max(fit[2], 1e-3), 1.0 - 1e-3)
 
@@ -126,14 +148,21 @@ def _curve(fit: tuple[float, float, float], ks: Sequence[int]) -> FloatArray:
 
 
 def _shares(plan: Plan, fit: tuple[float, float, float]) -> FloatArray:
-    """Returns the expected share of problems in each bin of c / n, under the plan."""
-    from scipy.stats import beta
+    """Returns the expected share of problems in each bin of c / n, under the plan; exact."""
+    from scipy.special import betaln
 
     a, b, z = fit
-    p = np.clip(beta(a, b).ppf((np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES), 0.0, 1.0)
-    at_S = (1.0 - z) * stop_probabilities(plan, p).mean(axis=0) + z * stop_probabilities(plan, [0.0])[0]
-    n_S, c_S = np.array(stopping_points(plan)).T
+    n_S, c_S, log_ways_S = _stops(plan)
+    # A plan stops a problem that is never solved at one point only, the one with c = 0.
+    at_S = (1.0 - z) * np.exp(log_ways_S + betaln(a + c_S, b + n_S - c_S) - betaln(a, b)) + z * (c_S == 0)
     return np.asarray(np.bincount(_bins(n_S, c_S), weights=at_S, minlength=12), dtype=np.float64)
+
+
+@cache
+def _stops(plan: Plan) -> tuple[IntArray, IntArray, FloatArray]:
+    """Returns n, c and the log of W, the number of sequences, of each stopping point."""
+    n_S, c_S = np.array(stopping_points(plan), dtype=np.int64).T
+    return n_S, c_S, np.array([log(sequences(plan, n, c)) for n, c in stopping_points(plan)])
 
 
 def _bins(n: IntArray, c: IntArray) -> IntArray:

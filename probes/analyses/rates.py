@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.outcomes import CODES, Outcomes
+from rlvr.errors import InputError
 from rlvr.verdicts import Outcome
 
 NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
+SizeRow = tuple[str, int, int, bool]
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,19 @@ class Rates:
     mean_tokens: float
 
 
-def rates(outcomes: Outcomes, sizes: Iterable[tuple[str, int, int, bool]], num_first: int) -> Rates:
-    """Returns the rates over the first `num_first` draws of each problem."""
+def rates(outcomes: Outcomes, sizes: Iterable[SizeRow], num_first: int) -> Rates:
+    """Returns the rates over the first `num_first` draws of each problem.
+
+    Args:
+        outcomes: of the arm.
+        sizes: (problem_id, draw_index, num_tokens, truncated), as `ProbeStore.sizes` yields them.
+        num_first: draws of each problem to read; a plan's first look, so that all problems have them.
+
+    Raises:
+        InputError: `num_first` is below 1.
+    """
+    if num_first < 1:
+        raise InputError(f"num_first: {num_first} is too small; expected at least 1.")
     codes = outcomes.first(num_first).code_PD
     counts = {outcome.value: int((codes == code).sum()) for outcome, code in CODES.items()}
     known = set(outcomes.problem_ids)

@@ -29,7 +29,7 @@ class Judged:
 
     Attributes:
         right: by problem, draws whose answer and reasoning are right (D).
-        unknown: by problem, correct draws of which the judge could not tell.
+        unknown: by problem, correct draws of which the judge could not tell, or that it was not given.
     """
 
     right: dict[str, int]
@@ -39,7 +39,7 @@ class Judged:
 def judge_reasoning(
     draws: Iterable[Draw], correct: Mapping[str, set[int]], problems: Mapping[str, Problem], judge: ReasoningJudge
 ) -> Judged:
-    """Returns the judgements of all correct draws; others are not read.
+    """Returns the judgements of the correct draws; others are not read. Correct draws not given here stay unknown.
 
     Args:
         draws: of one arm.
@@ -47,21 +47,22 @@ def judge_reasoning(
         problems: by problem id.
         judge: reads one completion at a time.
     """
-    right, unknown = dict.fromkeys(correct, 0), dict.fromkeys(correct, 0)
+    right, unknown = dict.fromkeys(correct, 0), {key: len(indices) for key, indices in correct.items()}
     for draw in draws:
         if draw.draw_index not in correct.get(draw.problem_id, ()):
             continue
         said = judge(problems[draw.problem_id], draw.completion)
         right[draw.problem_id] += said is True
-        unknown[draw.problem_id] += said is None
+        unknown[draw.problem_id] -= said is not None
     return Judged(right, unknown)
 
 
 def cot_pass_at_k(counts: Counts, judged: Judged, ks: list[int]) -> tuple[PassAtK, PassAtK]:
     """Returns CoT-pass@k = 1 - C(n - d, k) / C(n, k) with all unknown reasoning wrong, and with all of it right.
 
-    d counts draws whose answer and reasoning are right. For a fixed number of draws: a plan that stops at a number of
-    right answers does not stop at a number of right reasonings; take the first look's draws.
+    d counts draws whose answer and reasoning are right. All correct draws of a problem that was not judged are unknown.
+    For a fixed number of draws: a plan that stops at a number of right answers does not stop at a number of right
+    reasonings; take the first look's draws.
 
     Raises:
         InputError: the draws stopped early, or more draws were judged than are correct.
@@ -71,9 +72,17 @@ def cot_pass_at_k(counts: Counts, judged: Judged, ks: list[int]) -> tuple[PassAt
     if counts.plan_P:
         raise InputError("the draws stopped early; take the first look's: outcomes.first(plan.first_look).counts().")
     right_P = np.array([judged.right.get(key, 0) for key in counts.problem_ids])
-    unknown_P = np.array([judged.unknown.get(key, 0) for key in counts.problem_ids])
+    unknown_P = np.array(
+        [_unknown(judged, key, c) for key, c in zip(counts.problem_ids, counts.c_P.tolist(), strict=True)]
+    )
     if (right_P + unknown_P > counts.c_P).any():
         raise InputError("more draws were judged than have a right answer; judge the draws that are counted.")
     ends = (Counts(counts.problem_ids, counts.n_P, d_P) for d_P in (right_P, right_P + unknown_P))
     low, high = (pass_at_k(end, ks) for end in ends)
     return low, high
+
+
+def _unknown(judged: Judged, problem_id: str, num_correct: int) -> int:
+    """Returns the correct draws whose reasoning is not known: all of them where the problem was not judged."""
+    is_judged = problem_id in judged.right or problem_id in judged.unknown
+    return judged.unknown.get(problem_id, 0) if is_judged else num_correct

@@ -12,7 +12,7 @@ Does not own: pass@k (`probes.estimators`).
 """
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, nan
 
 import numpy as np
 
@@ -51,11 +51,17 @@ def g_pass_at_k(counts: Counts, k: int, tau: float) -> float:
 def mg_pass_at_k(counts: Counts, k: int) -> float:
     """Returns mG-Pass@k = (2 / k) sum over i = ceil(k / 2) + 1 ... k of G-Pass@k_{i/k}.
 
+    Compare at even k: an arm that is always correct has 1 there, but 1 - 1 / k at odd k, where the sum has (k - 1) / 2
+    terms. NaN at k = 1, where it has none: cannot tell.
+
     Raises:
         InputError: as `g_pass_at_k`.
 
     Source: Liu et al. 2024 (arXiv 2412.13147), equation 4.
     """
+    _check(counts, k)
+    if k == 1:
+        return nan
     return 2.0 / k * sum(float(_at_least(counts, k, i).mean()) for i in range(ceil(k / 2) + 1, k + 1))
 
 
@@ -68,8 +74,12 @@ def cover_at_tau(counts: Counts, taus: Sequence[float]) -> FloatArray:
     Shapes:
         Returns (T,) float.
 
+    Raises:
+        InputError: the draws stopped early.
+
     Source: arXiv 2510.08325.
     """
+    _check(counts)
     p_P = counts.c_P / counts.n_P
     return np.array([float((p_P >= tau).mean()) for tau in taus])
 
@@ -78,8 +88,12 @@ def _at_least(counts: Counts, k: int, num_correct: int) -> FloatArray:
     """Returns the chance of at least `num_correct` correct ones among k of each problem's n draws, (P,)."""
     from scipy.stats import hypergeom
 
+    _check(counts, k)
+    return np.asarray(hypergeom.sf(num_correct - 1, counts.n_P, counts.c_P, k))
+
+
+def _check(counts: Counts, k: int = 1) -> None:
     if counts.plan_P:
         raise InputError("the draws stopped early; take the first look's: outcomes.first(plan.first_look).counts().")
     if not 1 <= k <= counts.largest_k:
         raise InputError(f"k = {k} is outside 1 to {counts.largest_k}, the smallest number of draws of a problem.")
-    return np.asarray(hypergeom.sf(num_correct - 1, counts.n_P, counts.c_P, k))

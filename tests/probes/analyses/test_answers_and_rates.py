@@ -82,6 +82,12 @@ def test_rates_by_hand_and_over_the_first_draws_only():
     assert (found.truncation_rate, found.no_answer_rate, found.mean_tokens) == (1 / 4, 2 / 4, 5.0)
 
 
+def test_rates_of_no_draws_are_refused():
+    outcomes = Outcomes(("p",), (None,), np.full((1, 2), CODES[RIGHT], dtype=np.int8))
+    with pytest.raises(InputError, match="num_first: 0 is too small"):
+        rates(outcomes, [], 0)
+
+
 def test_unknown_lengths_are_left_out_of_the_mean():
     outcomes = Outcomes(("p",), (None,), np.full((1, 2), CODES[RIGHT], dtype=np.int8))
     assert rates(outcomes, [("p", 0, 7, False), ("p", 1, -1, False)], 2).mean_tokens == 7.0

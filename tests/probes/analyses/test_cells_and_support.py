@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from probes.analyses.cells import Cells, cells_over_steps, expected_cells, four_cells, same_model_null
 from probes.analyses.support import support
 from probes.estimators import Counts
 from probes.outcomes import CORRECT, WRONG, Outcomes
 from probes.plan import Plan
+from probes.sequential import stop_probabilities, stopping_points
 from rlvr.errors import InputError
 
 
@@ -50,6 +52,11 @@ def test_without_a_discordant_problem_p_is_one():
     assert four_cells(counts_from([1, 0]), counts_from([1, 0])).mcnemar_p == 1.0
 
 
+def counts_at(plan, n, c):
+    """Counts of one problem that stopped at n draws with c correct."""
+    return Counts(("p",), np.array([n]), np.array([c]), plan_P=() if plan.is_fixed else (plan,))
+
+
 # the same model twice
 
 
@@ -71,16 +78,52 @@ def test_a_single_draw_cannot_be_split():
 
 
 def test_the_same_model_drawn_twice_at_128_shows_problems_of_one_arm_only():
-    """Published for MATH500 at n = 128: about 5.4 and 5.4. The formula agrees with two real samples of known rates."""
+    """Published for MATH500 at n = 128: about 5.4 and 5.4. A spread of p that has this value: the formula finds it, and
+    so do two samples.
+    """
     rng = np.random.default_rng(0)
-    p_P = rng.beta(0.6, 1.14, 500)
+    p_P = beta(0.75, 1.14).ppf((np.arange(500) + 0.5) / 500)
+    truth = ((1 - p_P) ** 128 - (1 - p_P) ** 256).sum()
+    assert truth == pytest.approx(5.4, abs=0.1)
     estimates, seen = [], []
     for _ in range(300):
         first, second = rng.binomial(128, p_P), rng.binomial(128, p_P)
         seen.append(((first > 0) & (second == 0)).sum())
         estimates.append(same_model_null(counts_from(first + second, n=256)).base_only)
-    assert np.mean(estimates) == pytest.approx(np.mean(seen), abs=0.5)
-    assert 3 < np.mean(seen) < 9
+    for found in (estimates, seen):
+        assert abs(np.mean(found) - truth) <= 4 * np.std(found) / np.sqrt(len(found))
+
+
+SMALL_PLANS = [
+    Plan.fixed(6),
+    Plan((2, 4, 8), stop_at=2),
+    Plan((3, 6), stop_at=1),
+    Plan((2, 4, 6), stop_at=2, give_up_at=4),
+]
+
+
+@pytest.mark.parametrize("plan", SMALL_PLANS, ids=str)
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_the_null_is_exactly_unbiased_under_any_plan(plan, p):
+    """The mean over every stopping point, weighted by its probability, is q^k - q^2k."""
+    chances, k = stop_probabilities(plan, [p])[0], plan.largest_k // 2
+    nulls = [same_model_null(counts_at(plan, *point)) for point in stopping_points(plan)]
+    assert all(null.k == k for null in nulls)
+    assert chances @ [null.base_only for null in nulls] == pytest.approx((1 - p) ** k - (1 - p) ** (2 * k), abs=1e-12)
+
+
+@pytest.mark.parametrize("plan", SMALL_PLANS, ids=str)
+def test_expected_cells_are_exactly_unbiased_under_any_plan(plan):
+    """The mean over every pair of stopping points, weighted by its probability."""
+    base_p, other_p, k = 0.2, 0.6, 3
+    base_chances, other_chances = stop_probabilities(plan, [base_p, other_p])
+    mean = np.zeros(4)
+    for point, base_chance in zip(stopping_points(plan), base_chances, strict=True):
+        for other, other_chance in zip(stopping_points(plan), other_chances, strict=True):
+            cells = expected_cells(counts_at(plan, *point), counts_at(plan, *other), k)
+            mean += base_chance * other_chance * np.array([cells.both, cells.base_only, cells.rl_only, cells.neither])
+    a, b = (1 - base_p) ** k, (1 - other_p) ** k
+    np.testing.assert_allclose(mean, [(1 - a) * (1 - b), (1 - a) * b, a * (1 - b), a * b], atol=1e-12)
 
 
 def test_expected_cells_are_unbiased_under_a_sequential_plan():
@@ -130,7 +173,24 @@ def test_flow_of_one_probe_and_of_none():
         cells_over_steps([])
 
 
+def test_steps_out_of_order_are_refused():
+    """Steps in another order once exchanged gained and lost."""
+    for steps in ((20, 0), (0, 0)):
+        with pytest.raises(InputError, match="expected them ascending"):
+            cells_over_steps([(step, counts_from([1])) for step in steps])
+
+
 # support
+
+
+@pytest.mark.parametrize(
+    ("cells", "retention", "discovery", "net_change"),
+    [((19, 4, 0, 7), 19 / 23, 0.0, -4 / 23), ((462, 18, 5, 15), 462 / 480, 5 / 467, -13 / 485)],
+    ids=["AIME24 at k = 1024", "MATH500 at k = 128"],
+)
+def test_support_of_published_cells(cells, retention, discovery, net_change):
+    found = support(Cells(*cells, mcnemar_p=1.0))
+    assert (found.retention, found.discovery, found.net_change) == (retention, discovery, net_change)
 
 
 def test_support_by_hand():

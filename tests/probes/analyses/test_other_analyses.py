@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import approx_fprime
+from scipy.stats import beta
 
-from probes.analyses.curves import efficiency_gap
-from probes.analyses.extrapolation import extrapolate
+from probes.analyses.curves import efficiency_gap, pass_at_k_curve
+from probes.analyses.extrapolation import _bins, _loss, _shares, extrapolate
 from probes.analyses.guessability import guessable
 from probes.analyses.histogram import BINS, accuracy_histogram
 from probes.analyses.prompts import prompt_effect
@@ -17,7 +19,9 @@ from probes.analyses.reasoning import Judged, cot_pass_at_k, judge_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.arm import Sampling, declared_arm
 from probes.estimators import Counts, pass_at_k
+from probes.intervals import problem_interval
 from probes.plan import Plan
+from probes.sequential import stop_probabilities, stopping_points
 from probes.store import Draw
 from rlvr.errors import InputError
 from rlvr.problems import Problem
@@ -61,6 +65,21 @@ def test_efficiency_gap_by_hand():
     assert found.lo < found.gap < found.hi
 
 
+def test_curve_records_hold_the_estimates_and_both_errors():
+    counts = counts_from([0, 1, 4, 8] * 5)
+    curve, (lo_K, hi_K) = pass_at_k(counts, [1, 4, 8]), problem_interval(pass_at_k(counts, [1, 4, 8]).per_problem_PK)
+    points = pass_at_k_curve(counts, [1, 4, 8])
+    assert [(point.k, point.estimate) for point in points] == list(zip([1, 4, 8], curve.estimate_K, strict=True))
+    assert [(point.lo, point.hi) for point in points] == list(zip(lo_K, hi_K, strict=True))
+    assert points[1].se_draws == curve.se_draws_K[1]
+    assert np.isnan(points[2].se_draws), "2k = 16 exceeds n = 8: cannot tell"
+
+
+def test_gap_of_one_arm_with_itself_at_one_attempt_is_zero():
+    counts = counts_from([0, 3, 8] * 5)
+    assert efficiency_gap(counts, counts, 1).gap == 0
+
+
 # reliability
 
 
@@ -81,6 +100,18 @@ def test_mg_pass_at_k_by_hand():
     assert mg_pass_at_k(counts, 4) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("k", "expected"), [(2, 1), (3, 2 / 3), (4, 1), (5, 4 / 5), (8, 1)])
+def test_mg_pass_at_k_of_an_arm_that_is_always_correct(k, expected):
+    assert mg_pass_at_k(counts_from([8]), k) == pytest.approx(expected)
+
+
+def test_mg_pass_at_one_cannot_tell():
+    """Its sum is empty: a perfect arm once showed 0."""
+    assert np.isnan(mg_pass_at_k(counts_from([8]), 1))
+    with pytest.raises(InputError, match="k = 9 is outside"):
+        mg_pass_at_k(counts_from([8]), 9)
+
+
 def test_cover_at_tau_by_hand_and_its_integral_is_pass_at_k():
     """For known p (as many draws as it takes to know it), pass@k = integral of k (1 - tau)^(k - 1) Cover@tau."""
     n = 10**6
@@ -96,7 +127,13 @@ def test_cover_at_tau_by_hand_and_its_integral_is_pass_at_k():
 def test_draws_that_stopped_early_are_refused():
     plan = Plan((4, 8), stop_at=2)
     counts = Counts(("a",), np.array([4]), np.array([3]), plan_P=(plan,))
-    for ask in (lambda: pass_hat_k(counts, [1]), lambda: cot_pass_at_k(counts, Judged({}, {}), [1])):
+    asks = (
+        lambda: pass_hat_k(counts, [1]),
+        lambda: mg_pass_at_k(counts, 1),
+        lambda: cover_at_tau(counts, [0.5]),
+        lambda: cot_pass_at_k(counts, Judged({}, {}), [1]),
+    )
+    for ask in asks:
         with pytest.raises(InputError, match="stopped early; take the first look's"):
             ask()
 
@@ -121,6 +158,38 @@ def test_the_fit_finds_the_spread_and_extrapolates_under_any_plan(plan):
     assert found.estimate_K == pytest.approx(truth, abs=0.03)
     assert found.lo_K[1] <= truth[1] <= found.hi_K[1]
     assert found.never == pytest.approx(0.1, abs=0.06)
+
+
+@pytest.mark.parametrize("plan", [Plan.fixed(5), Plan((2, 4, 8), stop_at=2, give_up_at=4)], ids=str)
+def test_expected_shares_are_the_integral_over_the_spread(plan):
+    """The closed form against a fine sum over p of the chance of every stopping point."""
+    a, b, never = 0.7, 1.6, 0.2
+    p = beta(a, b).ppf((np.arange(20_000) + 0.5) / 20_000)
+    at_S = (1 - never) * stop_probabilities(plan, p).mean(axis=0) + never * stop_probabilities(plan, [0.0])[0]
+    n_S, c_S = np.array(stopping_points(plan)).T
+    found = _shares(plan, (a, b, never))
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(found, np.bincount(_bins(n_S, c_S), weights=at_S, minlength=12), atol=1e-4)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-6, 4))
+def test_the_gradient_of_the_likelihood_is_its_slope(log_a, log_b, logit_z):
+    seen = (np.array([8, 8, 8, 4]), np.array([0, 3, 8, 2]), np.array([5, 2, 1, 3]))
+    x = np.array([log_a, log_b, logit_z])
+    slope = approx_fprime(x, lambda at: _loss(at, *seen)[0], 1e-6)
+    np.testing.assert_allclose(_loss(x, *seen)[1], slope, atol=1e-3, rtol=1e-4)
+
+
+def test_the_check_of_the_fit_neither_hides_nor_invents_a_poor_fit():
+    """Data from the model: `fit_p` is spread over 0 to 1, so its mean is about 1/2. Where simulated data are compared
+    with a fit that was not made to them, they deviate too much, and the mean is 0.69.
+    """
+    rng, found = np.random.default_rng(0), []
+    for seed in range(80):
+        c = rng.binomial(64, rng.beta(1.0, 1.0, 60))
+        found.append(extrapolate(counts_from(c, n=64), [64], num_resamples=20, seed=seed).fit_p)
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * 0.29 / np.sqrt(80))
+    assert np.mean(np.array(found) < 0.1) <= 0.25
 
 
 def test_a_spread_that_is_no_beta_is_told_and_gets_no_interval():
@@ -149,6 +218,17 @@ def test_guessable_problems_are_left_out_and_counted():
     assert (found.kept, found.left_out) == (("p0",), ("p1", "p2"))
 
 
+def test_correct_draws_that_no_judge_read_are_unknown():
+    """They once counted as wrong in both bounds."""
+    counts = counts_from([3, 2], n=4)
+    low, high = cot_pass_at_k(counts, Judged({}, {}), [1])
+    assert (low.estimate_K[0], high.estimate_K[0]) == (0.0, 5 / 8)
+    problem = Problem("1+1", "2")
+    key = problem.problem_id
+    judged = judge_reasoning([Draw(key, 0, "read", 1, False, "x")], {key: {0, 1, 2}}, {key: problem}, lambda *_: False)
+    assert (judged.right, judged.unknown) == ({key: 0}, {key: 2})
+
+
 def test_cot_pass_at_k_bounds_what_the_judge_cannot_tell():
     problem = Problem("1+1", "2")
     key = problem.problem_id
@@ -167,8 +247,10 @@ def test_cot_pass_at_k_bounds_what_the_judge_cannot_tell():
 def test_a_prompt_that_moves_pass_at_1_is_told_and_other_models_are_refused():
     arms = [declared_arm("m", {"template": text}, Sampling()) for text in ("{question}", "Q: {question}")]
     low, high = counts_from([1] * 60, n=64), counts_from([40] * 60, n=64)
-    assert prompt_effect((arms[0], low), (arms[1], high), [1, 16]).moves
-    assert not prompt_effect((arms[0], low), (arms[1], low), [1, 16]).moves
+    found = prompt_effect((arms[0], low), (arms[1], high), [1, 16])
+    assert found.moves
+    same = prompt_effect((arms[0], low), (arms[1], low), [1, 16])
+    assert not same.moves
     other = declared_arm("other", {"template": "{question}"}, Sampling())
     with pytest.raises(InputError, match="the arms differ in weights too"):
         prompt_effect((arms[0], low), (other, high), [1])
