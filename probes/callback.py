@@ -14,52 +14,37 @@ It works in any trainer that derives from `transformers.Trainer`, GRPOTrainer of
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from probes.arm import Sampling
 from probes.engines.live import keep_random_states, live_arm, live_engine, live_model, live_share
 from probes.index import ProbeEntry, ProbeIndex
-from probes.plan import Plan
-from probes.probe import render_prompts, run_probe
+from probes.probe import Measurement, render_prompts, run_probe
 from probes.scores import score_probe
-from probes.store import ProbeStore
+from probes.store import ProbeStore, store_name
 from rlvr.errors import RlvrError
-from rlvr.problems import ProblemSet
-from rlvr.prompts import PromptFormat
-from rlvr.verifiers import Verifier
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ProbeSettings:
+@dataclass(frozen=True, kw_only=True)
+class ProbeSettings(Measurement):
     """What to measure and when.
 
     Attributes:
-        problems: held-out problems.
-        verifier: judges the draws.
-        plan: how many draws per problem.
         k_max: largest k of the reported curves; `plan` must allow it.
         probe_steps: every so many steps; 0 means only at the start and at the end.
-        sampling: temperature and limits of a draw.
-        prompt_format: how problems are shown.
         num_scored: draws per problem that the live model reads again, for token entropy and for the perplexity of the
             first probe's completions; 0 makes none.
         store_root: folder that holds one store per arm; several runs may share it. None means `<run_dir>/probes`.
     """
 
-    problems: ProblemSet
-    verifier: Verifier
-    plan: Plan
     k_max: int
     probe_steps: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
-    prompt_format: PromptFormat = field(default_factory=PromptFormat)
     num_scored: int = 8
     store_root: Path | None = None
 
@@ -131,7 +116,7 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
         started = time.monotonic()
         with keep_random_states():
             arm = live_arm(self.trainer, settings.prompt_format, settings.sampling)
-            path = self.store_root / f"{arm.arm_id}-{settings.problems.content_id}"
+            path = self.store_root / store_name(arm, settings.problems)
             entry = ProbeEntry(
                 state.global_step, str(path), settings.plan.to_json(), settings.verifier.verifier_id, 0.0
             )

@@ -136,7 +136,11 @@ def _owed_draws(outcomes: Outcomes, plan: Plan | None, verifier_id: str) -> Iter
 
 def _confounds(store: ProbeStore, outcomes: Outcomes, plan: Plan | None, verifier_id: str) -> Iterator[Finding]:
     """Yields rates that could explain a difference between arms by themselves."""
-    found = rates(outcomes, store.sizes(), plan.first_look if plan else outcomes.code_PD.shape[1])
+    num_first = outcomes.num_first(plan)
+    if not num_first:
+        yield Finding("owed", "draws", "some problem has no draw; `probes sample` makes them.")
+        return
+    found = rates(outcomes, store.sizes(), num_first)
     num_errors = outcomes.num_errors
     if num_errors:
         share = num_errors / outcomes.num_draws

@@ -1,16 +1,19 @@
 """Files: whole or not at all, and errors of the disk in words.
 
-Owns: atomic writing, reading JSON objects, and the translation of errors of SQLite and of the disk.
+Owns: atomic writing, JSON values and objects, and the translation of errors of SQLite and of the disk.
 Does not own: what the files mean.
 """
 
 import json
+import math
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rlvr.errors import StoreError, StoreFullError
 
@@ -61,4 +64,17 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path}: cannot be read ({error}); use another folder or restore the file.") from error
     if not isinstance(value, dict):
         raise StoreError(f"{path}: expected a JSON object; use another folder or restore the file.")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Returns JSON values: NumPy scalars become numbers, and what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value

@@ -23,7 +23,7 @@ variable"; Learned-Miller and Thomas 2019 (arXiv 1905.06208); Phan, Thomas and L
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,13 @@ class StepComparison:
     lo_K: FloatArray
     hi_K: FloatArray
     verdict_K: tuple[Change, ...]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Returns difference, lo, hi and verdict by k, as every output names them."""
+        columns = (self.difference_K.tolist(), self.lo_K.tolist(), self.hi_K.tolist(), self.verdict_K)
+        names = ("difference", "lo", "hi", "verdict")
+        rows = zip(self.ks, *columns, strict=True)
+        return {str(k): dict(zip(names, row, strict=True)) for k, *row in rows}
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,6 +68,12 @@ class Outcomes:
         names = tuple(self.problem_ids[row] for row in rows)
         return Outcomes(names, tuple(self.cluster_P[row] for row in rows), self.code_PD[rows])
 
+    def num_first(self, plan: Plan | None) -> int:
+        """Returns how many first draws every problem has, whatever came out: a plan's first look."""
+        if plan is not None:
+            return plan.first_look
+        return int((self.code_PD != NOT_DRAWN).sum(axis=1).min())
+
     def first(self, num_draws: int) -> "Outcomes":
         """Returns the first draws of each problem; up to a plan's first look, no problem has fewer than another."""
         return replace(self, code_PD=self.code_PD[:, :num_draws])

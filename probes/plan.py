@@ -64,7 +64,7 @@ class Plan:
 
     @classmethod
     def sequential(
-        cls, max_draws: int, stop_at: int = STOP_AT, first_look: int = FIRST_LOOK, give_up_at: int | None = None
+        cls, max_draws: int, stop_at: int | None = STOP_AT, first_look: int = FIRST_LOOK, give_up_at: int | None = None
     ) -> "Plan":
         """Returns the plan that looks at `first_look` draws, at twice as many, and so on up to `max_draws`.
 
@@ -79,6 +79,17 @@ class Plan:
         while looks[-1] < max_draws:
             looks.append(min(2 * looks[-1], max_draws))
         return cls(tuple(looks), stop_at, give_up_at)
+
+    @classmethod
+    def of_numbers(cls, max_draws: int, stop_at: int, first_look: int, give_up_at: int) -> "Plan":
+        """Returns the plan that recipe fields or flags describe, where 0 switches `stop_at` and `give_up_at` off.
+
+        Raises:
+            RecipeError: the numbers do not fit together.
+        """
+        if not stop_at and not give_up_at:
+            return cls.fixed(max_draws)
+        return cls.sequential(max_draws, stop_at or None, first_look, give_up_at or None)
 
     @property
     def max_draws(self) -> int:

@@ -1,6 +1,6 @@
 """One probe: make the draws that a plan owes, judge them, keep both.
 
-Owns: the loop from plan to verdicts, and the sharding of problems over processes.
+Owns: what a measurement is, the loop from plan to verdicts, and the sharding of problems over processes.
 Does not own: sampling (`probes.engines`), storage (`probes.store`), judging (`rlvr.verifiers`), estimates.
 
 Read this first: it is the whole measurement in one screen.
@@ -8,11 +8,13 @@ Read this first: it is the whole measurement in one screen.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from tqdm.auto import tqdm
 
+from probes.arm import Sampling
 from probes.engines import Engine, Request
 from probes.plan import Plan
 from probes.store import Draw, ProbeStore
@@ -24,6 +26,25 @@ from rlvr.verifiers import Verifier
 
 JUDGE_CHUNK = 4096  # draws judged in one call
 FLUSH_DRAWS, FLUSH_S = 512, 5.0  # a batch becomes durable when it has so many draws, or is so old
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured, whatever engine does it.
+
+    Attributes:
+        problems: to draw for.
+        verifier: judges the draws.
+        plan: how many draws.
+        sampling: temperature and limits of a draw.
+        prompt_format: how problems are shown.
+    """
+
+    problems: ProblemSet
+    verifier: Verifier
+    plan: Plan
+    sampling: Sampling = field(default_factory=Sampling)
+    prompt_format: PromptFormat = field(default_factory=PromptFormat)
 
 
 def run_probe(

@@ -5,38 +5,13 @@ Does not own: sources (`probes.sources`), the loop (`probes.probe`).
 """
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from probes.arm import Sampling
-from probes.plan import Plan
-from probes.probe import judge, render_prompts, run_probe, shard
+from probes.probe import Measurement, judge, render_prompts, run_probe, shard
 from probes.sources import EngineOptions, Source, open_source
 from probes.store import ProbeStore
-from rlvr.problems import ProblemSet
-from rlvr.prompts import PromptFormat
-from rlvr.verifiers import Verifier
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What is measured, whatever engine does it.
-
-    Attributes:
-        problems: to draw for.
-        verifier: judges the draws.
-        plan: how many draws.
-        sampling: temperature and limits of a draw.
-        prompt_format: how problems are shown.
-    """
-
-    problems: ProblemSet
-    verifier: Verifier
-    plan: Plan
-    sampling: Sampling = field(default_factory=Sampling)
-    prompt_format: PromptFormat = field(default_factory=PromptFormat)
 
 
 def sample_store(what: Measurement, options: EngineOptions, path: Path, show_progress: bool = True) -> ProbeStore:

@@ -345,6 +345,11 @@ class ProbeStore:
                 connection.close()
 
 
+def store_name(arm: Arm, problems: ProblemSet) -> str:
+    """Returns the folder name of a store among others: arm and problem set, so that runs can share them."""
+    return f"{arm.arm_id}-{problems.content_id}"
+
+
 def _has_table(connection: sqlite3.Connection, table: str) -> bool:
     """Returns False for the empty file that a process leaves when it is killed before its first commit."""
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None

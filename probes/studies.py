@@ -22,7 +22,7 @@ from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reaso
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.analyses.support import support
 from probes.estimators import Counts, pass_at_k
-from probes.outcomes import CORRECT, Outcomes
+from probes.outcomes import CORRECT
 from probes.plan import Plan, k_grid
 from probes.store import ProbeStore
 from rlvr.errors import InputError
@@ -35,7 +35,7 @@ BEYOND = (2, 4, 16)  # times the largest k
 def study_arm(store: ProbeStore, verifier_id: str, plan: Plan | None, k_max: int, seed: int = 0) -> dict[str, Any]:
     """Returns the analyses of one arm that need no model."""
     outcomes = store.outcomes(verifier_id)
-    counts, first = outcomes.counts(plan), first_look(outcomes, plan)
+    counts, first = outcomes.counts(plan), outcomes.num_first(plan)
     entropy = answer_entropy(store.answers(verifier_id), first)
     distinct = distinct_correct(store.answers(verifier_id), outcomes.problem_ids, first)
     return {
@@ -47,13 +47,6 @@ def study_arm(store: ProbeStore, verifier_id: str, plan: Plan | None, k_max: int
         "reliability": study_reliability(outcomes.first(first).counts()),
         "extrapolation": study_extrapolation(counts, k_max, seed),
     }
-
-
-def first_look(outcomes: Outcomes, plan: Plan | None) -> int:
-    """Returns how many draws every problem has, whatever came out."""
-    if plan is not None:
-        return plan.first_look
-    return int((outcomes.code_PD >= 0).sum(axis=1).min())
 
 
 def study_reliability(counts: Counts) -> dict[str, Any]:
@@ -127,18 +120,13 @@ def study_prompts(first: ProbeStore, second: ProbeStore, verifier_id: str, ks: S
     """Returns what the second arm's prompt changes, the model being the same."""
     arms = [(store.arm, store.counts(verifier_id)) for store in (first, second)]
     found = prompt_effect(arms[0], arms[1], ks)
-    columns = (found.comparison.difference_K, found.comparison.lo_K, found.comparison.hi_K, found.comparison.verdict_K)
-    rows = zip(ks, *columns, strict=True)
-    return {
-        "moves": found.moves,
-        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in rows},
-    }
+    return {"moves": found.moves, "k": found.comparison.rows()}
 
 
 def study_reasoning(store: ProbeStore, verifier_id: str, judge: ReasoningJudge) -> dict[str, Any]:
     """Returns CoT-pass@k over the first look's draws, with both bounds for what the judge cannot tell."""
     outcomes = store.outcomes(verifier_id)
-    early = outcomes.first(first_look(outcomes, store.plan()))
+    early = outcomes.first(outcomes.num_first(store.plan()))
     correct = {
         key: set(np.flatnonzero(row == CORRECT).tolist())
         for key, row in zip(early.problem_ids, early.code_PD, strict=True)

@@ -7,7 +7,6 @@ The summary can be deleted and made again from index, stores and log history.
 """
 
 import json
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,21 +14,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from probes.analyses.answers import distinct_correct
 from probes.analyses.cells import four_cells
+from probes.analyses.curves import curve_rows, pass_at_k_curve
 from probes.analyses.rates import Rates, rates
-from probes.estimators import Counts, error_bounds, pass_at_k
-from probes.files import write_atomically
+from probes.estimators import Counts, error_bounds
+from probes.files import plain, write_atomically
 from probes.index import ProbeEntry, ProbeIndex
-from probes.intervals import StepComparison, compare_counts, crossing, problem_interval
+from probes.intervals import StepComparison, compare_counts, crossing
 from probes.outcomes import Outcomes
 from probes.plan import Plan, k_grid
 from probes.report.schema import SCHEMA
 from probes.store import ProbeStore
 from probes.studies import study_arm, study_pair, study_run
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome
 
 TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
 MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
@@ -168,12 +166,14 @@ def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -
 
 def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, Any]:
     """Returns the numbers of one probe that need no other probe."""
+    answers = probe.store.answers(probe.entry.verifier_id)
+    distinct = distinct_correct(answers, probe.outcomes.problem_ids, probe.plan.first_look)
     return {
         "step": probe.entry.step,
         "arm_id": probe.store.arm.arm_id,
         "num_draws": probe.outcomes.num_draws,
         "seconds": probe.entry.seconds,
-        "pass@k": estimates(probe.counts, ks, seed),
+        "pass@k": curve_rows(pass_at_k_curve(probe.counts, ks, seed=seed)),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
         "num_rate_draws": probe.rates.num_draws,
         "all_outcomes": probe.outcomes.tally(),
@@ -181,28 +181,12 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "truncation_rate": probe.rates.truncation_rate,
         "no_answer_rate": probe.rates.no_answer_rate,
         "mean_tokens": probe.rates.mean_tokens,
-        "distinct_correct": distinct_correct(probe),
+        "distinct_correct": distinct.mean,
         "scores": probe.entry.scores,
         "against_base": None,
         "gained": [],
         "lost": [],
     }
-
-
-def distinct_correct(probe: Measured) -> float:
-    """Returns the mean number of distinct correct answers per problem, among the first look's draws."""
-    rows = probe.store.answers(probe.entry.verifier_id)
-    first = probe.plan.first_look
-    found = {(key, answer) for key, index, outcome, answer in rows if outcome is Outcome.CORRECT and index < first}
-    return len(found) / max(1, len(probe.outcomes.problem_ids))
-
-
-def estimates(counts: Counts, ks: Sequence[int], seed: int) -> dict[str, dict[str, Any]]:
-    """Returns estimate, standard error over draws, and interval over problems, by k."""
-    curve = pass_at_k(counts, ks)
-    lo_K, hi_K = problem_interval(curve.per_problem_PK, counts.cluster_P, seed=seed)
-    columns = zip(ks, curve.estimate_K, curve.se_draws_K, lo_K, hi_K, strict=True)
-    return {str(k): {"estimate": value, "se_draws": se, "lo": lo, "hi": hi} for k, value, se, lo, hi in columns}
 
 
 def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float]] | None:
@@ -215,10 +199,8 @@ def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float
 
 def _against_base(base: Measured, probe: Measured, comparison: StepComparison) -> dict[str, Any]:
     """Returns paired differences, crossing and solved sets of one probe against the first."""
-    columns = (comparison.difference_K, comparison.lo_K, comparison.hi_K, comparison.verdict_K)
-    rows = zip(comparison.ks, *columns, strict=True)
     return {
-        "k": {str(k): {"difference": d, "lo": lo, "hi": hi, "verdict": word} for k, d, lo, hi, word in rows},
+        "k": comparison.rows(),
         "crossing": crossing(comparison),
         "cells": asdict(four_cells(base.counts, probe.counts)),
     }
@@ -331,16 +313,3 @@ def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     curves = {f"probe/pass@{k}": value["estimate"] for k, value in last["pass@k"].items()}
     names = ("truncation_rate", "no_answer_rate", "mean_tokens", "distinct_correct")
     return {**curves, **{f"probe/{name}": last[name] for name in names}}
-
-
-def plain(value: Any) -> Any:
-    """Returns JSON values: NumPy scalars become numbers, and what is not finite becomes null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

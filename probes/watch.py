@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from probes.index import ProbeEntry, ProbeIndex
+from probes.probe import Measurement
 from probes.report import write_report
-from probes.sample import Measurement, draw_share
+from probes.sample import draw_share
 from probes.sources import EngineOptions, open_source
-from probes.store import ProbeStore
+from probes.store import ProbeStore, store_name
 from probes.summary import RunFacts, write_summary
 from rlvr.errors import ModelError, StoreError
 
@@ -136,7 +137,7 @@ def probe_checkpoint(watch: Watch, checkpoint: Checkpoint, show_progress: bool) 
     started, what = time.monotonic(), watch.what
     options = replace(watch.options, model=checkpoint.model)
     source = open_source(options, what.prompt_format, what.sampling, list(what.problems))
-    path = watch.run_dir / "probes" / f"{source.arm.arm_id}-{what.problems.content_id}"
+    path = watch.run_dir / "probes" / store_name(source.arm, what.problems)
     store = ProbeStore.create(path, source.arm, what.problems)
     store.set_plan(what.plan)
     draw_share(what, source, store, process=0, num_processes=1, show_progress=show_progress)

@@ -67,12 +67,7 @@ def make_plan(recipe: Recipe) -> Plan:
         RecipeError: the values of the plan do not fit together.
     """
     run = recipe.run
-    if run.probe_stop_at:
-        plan = Plan.sequential(
-            run.probe_max_draws, run.probe_stop_at, run.probe_first_look, run.probe_give_up_at or None
-        )
-    else:
-        plan = Plan.fixed(run.probe_max_draws)
+    plan = Plan.of_numbers(run.probe_max_draws, run.probe_stop_at, run.probe_first_look, run.probe_give_up_at)
     plan.validate_k_max(run.probe_k_max)
     return plan
 

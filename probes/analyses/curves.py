@@ -7,8 +7,8 @@ Owns: the records, the sampling-efficiency gap.
 Does not own: pass@k itself (`probes.estimators`), intervals and comparisons at equal k (`probes.intervals`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 from probes.estimators import Counts, pass_at_k
 from probes.intervals import compare, problem_interval
@@ -62,6 +62,12 @@ def pass_at_k_curve(
     ends = problem_interval(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
     columns = (curve.estimate_K.tolist(), curve.se_draws_K.tolist(), *(end_K.tolist() for end_K in ends))
     return tuple(CurvePoint(*row) for row in zip(ks, *columns, strict=True))
+
+
+def curve_rows(points: Iterable[CurvePoint]) -> dict[str, dict[str, float]]:
+    """Returns estimate, se_draws, lo and hi by k, as every output names them."""
+    rows = (asdict(point) for point in points)
+    return {str(row.pop("k")): row for row in rows}
 
 
 def efficiency_gap(base: Counts, other: Counts, k: int, confidence: float = 0.95, seed: int = 0) -> EfficiencyGap:

@@ -64,9 +64,7 @@ def analyze(
     if notes := store_notes([store, *([base] if base else [])]):
         result["notes"] = notes
     if as_json:
-        from probes.summary import plain
-
-        print_json(plain(result))
+        print_json(result)
     else:
         show(result)
 

@@ -11,21 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probes.commands.options import (
-    DIR,
-    TABLE,
-    confidence_option,
-    json_option,
-    ks_option,
-    seed_option,
-    verifier_id_option,
-)
+from probes.commands.options import DIR, TABLE, analysis_options
 from probes.commands.output import (
-    Values,
     coloured,
     default_ks,
     interval_text,
-    number,
     number_text,
     print_json,
     print_table,
@@ -44,11 +34,7 @@ if TYPE_CHECKING:
 @click.command(cls=SpreadCommand)
 @click.argument("stores", metavar="[BASE RL]", nargs=-1, type=DIR)
 @click.option("--counts", "tables", nargs=2, type=TABLE, metavar="BASE RL", help="Two CSV: problem_id, n, c.")
-@ks_option
-@confidence_option
-@seed_option
-@verifier_id_option
-@json_option
+@analysis_options
 def compare(
     stores: tuple[Path, ...],
     tables: tuple[Path, Path] | None,
@@ -72,7 +58,7 @@ def compare(
     if as_json:
         nulls = {"same_model_null": null and asdict(null), "expected_cells": expected and asdict(expected)}
         said = {"notes": notes} if notes else {}
-        print_json({"k": differences(comparison), "cells": asdict(cells), **nulls, **said})
+        print_json({"k": comparison.rows(), "cells": asdict(cells), **nulls, **said})
         return
     print_comparison(comparison, cells, confidence)
     print_null(null, expected)
@@ -81,20 +67,11 @@ def compare(
         click.echo(f"note: {note}")
 
 
-def differences(comparison: "StepComparison") -> dict[str, Values]:
-    """Returns difference, band and verdict, by k."""
-    columns = (comparison.difference_K, comparison.lo_K, comparison.hi_K, comparison.verdict_K)
-    return {
-        str(k): {"difference": number(mean), "lo": number(lo), "hi": number(hi), "verdict": verdict}
-        for k, mean, lo, hi, verdict in zip(comparison.ks, *columns, strict=True)
-    }
-
-
 def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: float) -> None:
     """Prints one row per k, and the solved sets."""
     rows: list[Sequence[str]] = [
         [k, number_text(row["difference"], "+"), interval_text(row["lo"], row["hi"], "+"), coloured(row["verdict"])]
-        for k, row in differences(comparison).items()
+        for k, row in comparison.rows().items()
     ]
     print_table(["k", "RL - base", f"{100 * confidence:g}% band over all k", "verdict"], rows)
     click.echo(

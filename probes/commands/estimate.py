@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probes.commands.options import (
-    DIR,
-    TABLE,
-    confidence_option,
-    json_option,
-    ks_option,
-    seed_option,
-    verifier_id_option,
-)
+from probes.commands.options import DIR, TABLE, analysis_options
 from probes.commands.output import (
     Values,
     default_ks,
     draws_text,
     interval_text,
-    number,
     number_text,
     print_json,
     print_table,
@@ -41,11 +32,7 @@ if TYPE_CHECKING:
 @click.command(cls=SpreadCommand)
 @click.argument("store", metavar="[DIR]", required=False, type=DIR)
 @click.option("--counts", "table", type=TABLE, help="CSV with the columns problem_id, n, c.")
-@ks_option
-@confidence_option
-@seed_option
-@verifier_id_option
-@json_option
+@analysis_options
 def estimate(
     store: Path | None,
     table: Path | None,
@@ -67,7 +54,9 @@ def show_estimate(
     counts: "Counts", ks: Sequence[int], confidence: float, seed: int, as_json: bool, notes: Sequence[str]
 ) -> None:
     """Prints pass@k of the counts as a table or as JSON, with the notes that belong to them."""
-    values, errors = estimate_rows(counts, ks, confidence, seed), error_rows(counts, ks)
+    from probes.analyses.curves import curve_rows, pass_at_k_curve
+
+    values, errors = curve_rows(pass_at_k_curve(counts, ks, confidence, seed)), error_rows(counts, ks)
     if as_json:
         said = {"notes": notes} if notes else {}
         print_json({"num_problems": counts.num_problems, "pass@k": values, **errors, **said})
@@ -75,18 +64,6 @@ def show_estimate(
     print_estimates(counts, values, errors, confidence)
     for note in notes:
         click.echo(f"note: {note}")
-
-
-def estimate_rows(counts: "Counts", ks: Sequence[int], confidence: float, seed: int) -> dict[str, Values]:
-    """Returns estimate, standard error over draws and interval over problems, by k."""
-    from probes.estimators import pass_at_k
-    from probes.intervals import problem_interval
-
-    curve = pass_at_k(counts, ks)
-    lo_K, hi_K = problem_interval(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
-    rows = zip(ks, curve.estimate_K, curve.se_draws_K, lo_K, hi_K, strict=True)
-    names = ("estimate", "se_draws", "lo", "hi")
-    return {str(k): dict(zip(names, map(number, numbers), strict=True)) for k, *numbers in rows}
 
 
 def error_rows(counts: "Counts", ks: Sequence[int]) -> Values:

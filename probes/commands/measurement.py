@@ -1,6 +1,6 @@
 """From flags to a measurement: plan, problems, verifier, prompts, sampling.
 
-Owns: how flags become `probes.sample.Measurement` and `probes.plan.Plan`.
+Owns: how flags become `probes.probe.Measurement` and `probes.plan.Plan`.
 Does not own: the flags (`probes.commands.options`).
 """
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from probes.arm import Sampling
 from probes.plan import Plan
-from probes.sample import Measurement
+from probes.probe import Measurement
 from rlvr.errors import RecipeError
 from rlvr.problems import load_problems
 from rlvr.prompts import PromptFormat
@@ -23,10 +23,7 @@ def read_plan(flags: dict[str, Any]) -> Plan:
         RecipeError: the numbers do not fit together.
     """
     max_draws = flags["max_draws"] or 4 * flags["k_max"]
-    if flags["stop_at"]:
-        plan = Plan.sequential(max_draws, flags["stop_at"], flags["first_look"], flags["give_up_at"] or None)
-    else:
-        plan = Plan.fixed(max_draws)
+    plan = Plan.of_numbers(max_draws, flags["stop_at"], flags["first_look"], flags["give_up_at"])
     try:
         plan.validate_k_max(flags["k_max"])
     except RecipeError as error:

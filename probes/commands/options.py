@@ -44,6 +44,7 @@ verifier_id_option = click.option(
     "--verifier-id", "verifier", metavar="ID", help="Whose verdicts, where a store has those of several verifiers."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+ANALYSIS_OPTIONS = (ks_option, confidence_option, seed_option, verifier_id_option, json_option)
 
 PLAN_OPTIONS = (
     click.option("--k-max", type=click.IntRange(1), default=256, show_default=True, help="Largest k of pass@k."),
@@ -74,19 +75,25 @@ MEASUREMENT_OPTIONS = (
 )
 
 
+def analysis_options(command: Any) -> Any:
+    """Adds the flags of commands that estimate: k, confidence, seed, verifier, JSON."""
+    return add_options(ANALYSIS_OPTIONS, command)
+
+
 def plan_options(command: Any) -> Any:
     """Adds the flags of a plan to a command."""
-    return _add(PLAN_OPTIONS, command)
+    return add_options(PLAN_OPTIONS, command)
 
 
 def measurement_options(required: bool = True) -> Callable[[Any], Any]:
     """Returns a decorator that adds the flags that say what is measured: problems, verifier, sampling, prompt."""
     problems = click.option("--problems", required=required, metavar="P", help="JSONL, Hub data set, countdown:SPLIT.")
     verifier = click.option("--verifier", required=required, metavar="V", help="countdown, math, or module:function.")
-    return lambda command: _add((problems, verifier, *MEASUREMENT_OPTIONS), command)
+    return lambda command: add_options((problems, verifier, *MEASUREMENT_OPTIONS), command)
 
 
-def _add(options: Sequence[Any], command: Any) -> Any:
+def add_options(options: Sequence[Any], command: Any) -> Any:
+    """Adds flags to a command, in the order in which help lists them."""
     for option in reversed(options):
         command = option(command)
     return command

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 
-COLOURS = {"gain": "green", "loss": "red", "cannot tell": "dim"}
-
 
 def read_table(path: Path) -> "Counts":
     """Returns the counts of a CSV file."""
@@ -56,14 +54,11 @@ def default_ks(arms: Sequence["Counts"]) -> tuple[int, ...]:
     return k_grid(max(1, min(counts.largest_k for counts in arms) // 4))
 
 
-def number(value: float) -> float | None:
-    """Returns a plain number, or None for NaN: cannot tell."""
-    return None if math.isnan(value) else float(value)
-
-
 def print_json(value: object) -> None:
-    """Prints one JSON value; NaN is refused."""
-    click.echo(json.dumps(value, allow_nan=False))
+    """Prints one JSON value; NaN, cannot tell, becomes null."""
+    from probes.files import plain
+
+    click.echo(json.dumps(plain(value), allow_nan=False))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -85,16 +80,18 @@ def draws_text(counts: "Counts") -> str:
     return f"{smallest}" if smallest == largest else f"{smallest} to {largest}"
 
 
-def number_text(value: float | None, sign: str = "") -> str:
+def number_text(value: float, sign: str = "") -> str:
     """Returns a number with four decimals."""
-    return "cannot tell" if value is None else f"{value:{sign}.4f}"
+    return "cannot tell" if math.isnan(value) else f"{value:{sign}.4f}"
 
 
-def interval_text(lo: float | None, hi: float | None, sign: str = "") -> str:
+def interval_text(lo: float, hi: float, sign: str = "") -> str:
     """Returns both ends with four decimals."""
-    return "cannot tell" if lo is None or hi is None else f"{lo:{sign}.4f} to {hi:{sign}.4f}"
+    return "cannot tell" if math.isnan(lo) or math.isnan(hi) else f"{lo:{sign}.4f} to {hi:{sign}.4f}"
 
 
 def coloured(verdict: str) -> str:
     """Returns a verdict in its colour, in rich's markup."""
+    from probes.terminal import COLOURS
+
     return f"[{COLOURS[verdict]}]{verdict}[/]"

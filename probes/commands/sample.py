@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from probes.commands.estimate import show_estimate
-from probes.commands.options import json_option, measurement_options, plan_options
+from probes.commands.options import add_options, json_option, measurement_options, plan_options
 from probes.commands.output import store_notes
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ ENGINE_OPTIONS = (
 
 def engine_options(command: Any) -> Any:
     """Adds the flags of all engines to a command."""
-    for option in reversed(ENGINE_OPTIONS):
-        command = option(command)
-    return command
+    return add_options(ENGINE_OPTIONS, command)
 
 
 @click.command()

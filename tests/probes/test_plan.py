@@ -26,6 +26,19 @@ def test_a_fixed_number_of_draws_has_one_look_and_no_early_stop():
     assert plan.stops(64, 0)
 
 
+@pytest.mark.parametrize(
+    ("stop_at", "give_up_at", "expected"),
+    [
+        (0, 0, Plan.fixed(64)),
+        (4, 0, Plan((16, 32, 64), 4)),
+        (0, 32, Plan((16, 32, 64), None, 32)),
+        (4, 32, Plan((16, 32, 64), 4, 32)),
+    ],
+)
+def test_zero_switches_a_rule_off_and_leaves_the_other(stop_at, give_up_at, expected):
+    assert Plan.of_numbers(64, stop_at, 16, give_up_at) == expected
+
+
 def test_where_a_problem_stops():
     plan = Plan((32, 64, 128, 256), stop_at=16, give_up_at=128)
     assert not plan.stops(32, 15)
