@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815 - shape suffixes are part of the names: _P problem, _T draw, _K attempts.
 """Pass@k and its draw-sampling error: pure functions of counts.
 
     Counts         n draws judged and c draws correct, per problem

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815 - shape suffixes are part of the names: _P problem, _K attempts, _S step, _B resample.
 """What the choice of problems adds: intervals for one arm, comparisons of two.
 
     problem_interval  interval of pass@k for "problems like these"

@@ -1,4 +1,3 @@
-# ruff: noqa: N815 - shape suffixes are part of the names: _P problem, _D draw.
 """Outcomes: what became of each draw of an arm, and what a plan makes of that.
 
 Owns: the matrix of outcomes by problem and draw index, and replaying a plan over it: which draws are owed, and the

@@ -1,4 +1,3 @@
-# ruff: noqa: N815 - shape suffixes are part of the names: _P problem, _K attempts, _B resample.
 """Extrapolation: pass@k beyond the draws at hand, by a model of how success probabilities spread over problems.
 
 Owns: the zero-inflated beta-binomial fit, its pass@k, and the check whether it fits at all.

@@ -1,4 +1,3 @@
-# ruff: noqa: N815 - shape suffixes are part of the names: _P problem.
 """Perplexity of one arm's draws under a model, and the entropy of its tokens.
 
     select_draws      the same number of first draws of every problem -> Selection

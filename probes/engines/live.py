@@ -16,7 +16,7 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -50,9 +50,15 @@ def live_model(trainer: Any) -> Iterator[Any]:
     ) as model:
         model.eval()
         try:
-            yield model
+            with _policy_only(trainer):
+                yield model
         finally:
             model.train(was_training)
+
+
+def _policy_only(trainer: Any) -> AbstractContextManager[None]:
+    """Takes modules that are no part of the policy out of the model, where the trainer has such (PPO's critic)."""
+    return trainer.policy_only() if hasattr(trainer, "policy_only") else nullcontext()
 
 
 def live_arm(trainer: Any, prompt_format: PromptFormat, sampling: Sampling) -> Arm:

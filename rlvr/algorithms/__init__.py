@@ -40,7 +40,17 @@ class Algorithm:
         return tuple(import_module(self.module).OBJECTIVE)
 
 
-ALGORITHMS = {"grpo": Algorithm("grpo", "rlvr.algorithms.grpo")}
+NAMES = (
+    "grpo",
+    "rloo",
+    "rloo_sequence",
+    "reinforce_plus_plus",
+    "reinforce_plus_plus_baseline",
+    "remax",
+    "dapo",
+    "ppo",
+)
+ALGORITHMS = {name: Algorithm(name, f"rlvr.algorithms.{name}") for name in NAMES}
 
 
 def get_algorithm(name: str) -> Algorithm:

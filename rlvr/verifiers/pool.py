@@ -197,7 +197,7 @@ class _WorkerProcess(SpawnProcess):
     """A spawned process that does not import the parent's main script."""
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+    def _Popen(process_obj: Any) -> Any:
         with _main_script_hidden():
             return SpawnProcess._Popen(process_obj)
 
