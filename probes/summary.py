@@ -215,7 +215,7 @@ def changed_problems(base: Counts, later: Counts) -> tuple[list[str], list[str]]
 
 def training_curves(log_history: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Returns the trainer's log by column; a step that was run again after a restart counts once, by its last value."""
-    rows = {row["step"]: row for row in log_history if "reward" in row}
+    rows = {row["step"]: row for row in log_history if "loss" in row}
     steps = sorted(rows)
     curves = {key: [rows[step].get(key) for step in steps] for key in TRAINING_KEYS}
     return {"step": steps, **{key: values for key, values in curves.items() if any(v is not None for v in values)}}

@@ -5,6 +5,7 @@ Does not own: training (`rlvr.train`), measuring (`probes`).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rlvr.models import check_model_name
 from rlvr.problems import ProblemSet, load_problems
 from rlvr.recipe import Recipe
 from rlvr.run_folder import RunFolder, versions
+from rlvr.teaching import check_teacher, demonstrations_of
 from rlvr.train import Inputs, load_inputs, train
 
 SHOWN_FACTS = (
@@ -29,6 +31,8 @@ SHOWN_FACTS = (
     "scale_rewards",
     "max_steps",
     "max_completion_length",
+    "teacher",
+    "teacher_draws",
     "temperature",
     "seed",
     "use_peft",
@@ -40,10 +44,12 @@ SHOWN_FACTS = (
 def run_job(recipe: Recipe) -> dict[str, Any] | None:
     """Runs a recipe to its end; returns the summary on the main process, None elsewhere or where nothing is probed."""
     check_model_name(recipe.values.get("model_name_or_path"))
+    check_teacher(recipe)
     plan = make_plan(recipe)
     inputs = load_inputs(recipe)
     probe_problems = load_probe_problems(recipe, inputs)
     args = recipe.training()
+    inputs = replace(inputs, demonstrations=demonstrations_of(recipe, args, inputs))
     run_dir, facts = Path(args.output_dir), make_facts(recipe, args)
 
     def after_probe(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -54,7 +60,7 @@ def run_job(recipe: Recipe) -> dict[str, Any] | None:
     if probe_problems is not None:
         settings = make_settings(recipe, inputs, probe_problems, plan)
         attach.append(ProbeCallback(settings, run_dir, after_probe).attach)
-    folder = train(recipe, args, inputs, content_ids(inputs.problems, probe_problems), attach)
+    folder = train(recipe, args, inputs, content_ids(inputs, probe_problems), attach)
     if args.process_index != 0 or probe_problems is None:
         return None
     return finish(folder, recipe, facts)
@@ -104,10 +110,13 @@ def make_settings(recipe: Recipe, inputs: Inputs, problems: ProblemSet, plan: Pl
     )
 
 
-def content_ids(train_problems: ProblemSet, probe_problems: ProblemSet | None) -> dict[str, str | None]:
+def content_ids(inputs: Inputs, probe_problems: ProblemSet | None) -> dict[str, str | None]:
     """Returns the content ids that the manifest records."""
     probe = probe_problems.content_id if probe_problems is not None else None
-    return {"train_problems": train_problems.content_id, "probe_problems": probe}
+    found: dict[str, str | None] = {"train_problems": inputs.problems.content_id, "probe_problems": probe}
+    if inputs.demonstrations is not None:
+        found["demonstrations"] = inputs.demonstrations.content_id
+    return found
 
 
 def make_facts(recipe: Recipe, args: Any) -> RunFacts:

@@ -14,10 +14,13 @@ from typing import Any
 import click
 import yaml
 
+from rlvr.demonstrations import SOLVER
 from rlvr.errors import RecipeError
 from rlvr.models import check_model_name
 from rlvr.problems import ProblemSet, load_problems
+from rlvr.problems.loaders import COUNTDOWN, FILE_SUFFIXES, JOINT
 from rlvr.recipe import Recipe
+from rlvr.recipe_fields import RunArguments
 from rlvr.verifiers import make_verifier
 
 
@@ -51,9 +54,11 @@ def print_dry_run(recipe: Recipe, num_processes: int | None, as_json: bool) -> N
         InputError: as a real start would.
     """
     from rlvr.composition import make_plan
+    from rlvr.teaching import check_teacher
 
     run = recipe.run
     check_model_name(recipe.values.get("model_name_or_path"))
+    check_teacher(recipe)
     make_plan(recipe)
     assert run.verifier is not None
     make_verifier(run.verifier)
@@ -81,11 +86,12 @@ def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe
         RecipeError: neither max_steps nor a number of training problems is known.
     """
     values, run = recipe.values, recipe.run
+    if recipe.algorithm.is_supervised:
+        return _supervised_cost(recipe, num_train, num_probe)
     completions = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"] * num_processes
     rollouts_per_step = completions // values["num_iterations"]
     steps = _steps(values, completions, num_train)
-    num_probes = None if steps is None else _num_probes(steps, run.probe_steps, run.probe_problems)
-    draws = None if num_probe is None or num_probes is None else num_probes * num_probe * run.probe_max_draws
+    num_probes, draws = _probing(steps, run, num_probe)
     rollouts = None if steps is None else steps * rollouts_per_step
     max_length, draw_length = (
         values["max_completion_length"],
@@ -94,6 +100,29 @@ def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe
     rollout_tokens = None if rollouts is None else rollouts * max_length
     draw_tokens = None if draws is None else draws * draw_length
     return Cost(steps, rollouts_per_step, rollouts, rollout_tokens, num_probes, draws, draw_tokens)
+
+
+def _supervised_cost(recipe: Recipe, num_train: int | None, num_probe: int | None) -> Cost:
+    """Returns the cost of an arm that learns from demonstrations: its rollouts are what a teacher model draws.
+
+    A solver or a file costs no rollouts. Steps are known if `max_steps` is given, because how many demonstrations are
+    kept is not known before.
+    """
+    values, run = recipe.values, recipe.run
+    steps = int(values["max_steps"]) if values["max_steps"] and values["max_steps"] > 0 else None
+    is_model = run.teacher is None or not (run.teacher == SOLVER or run.teacher.endswith((".jsonl", ".json")))
+    rollouts = (None if num_train is None else num_train * run.teacher_draws) if is_model else 0
+    num_probes, draws = _probing(steps, run, num_probe)
+    tokens = None if rollouts is None else rollouts * run.teacher_max_new_tokens
+    draw_tokens = None if draws is None else draws * (run.probe_max_new_tokens or 0)
+    return Cost(steps, 0, rollouts, tokens, num_probes, draws, draw_tokens)
+
+
+def _probing(steps: int | None, run: RunArguments, num_probe: int | None) -> tuple[int | None, int | None]:
+    """Returns the number of probes and of their draws, None where they are not known."""
+    num_probes = None if steps is None else _num_probes(steps, run.probe_steps, run.probe_problems)
+    draws = None if num_probe is None or num_probes is None else num_probes * num_probe * run.probe_max_draws
+    return num_probes, draws
 
 
 def _steps(values: Any, completions: int, num_train: int | None) -> int | None:
@@ -117,8 +146,8 @@ def _num_problems(spec: str | None) -> int | None:
     """Returns the number of problems of a file or generator; None for a Hub data set, which is not downloaded."""
     if not spec:
         return 0
-    location = spec.split("?")[0]
-    if not (location.startswith("countdown:") or location.endswith((".jsonl", ".json")) or Path(location).exists()):
+    locations = [part.split("?")[0] for part in spec.split(JOINT)]
+    if not all(each.startswith(COUNTDOWN) or each.endswith(FILE_SUFFIXES) or Path(each).exists() for each in locations):
         return None
     problems: ProblemSet = load_problems(spec)
     return len(problems)
@@ -128,6 +157,9 @@ def _check_against_trl(recipe: Recipe, num_processes: int) -> None:
     """Lets TRL check the values; devices that this machine lacks are no error in a dry run."""
     values = recipe.values
     size = values["per_device_train_batch_size"] * num_processes
+    if recipe.algorithm.is_supervised:
+        recipe.training(use_cpu=True, deepspeed=None, output_dir=os.devnull, report_to="none")
+        return
     generation = values.get("generation_batch_size") or size * (
         values.get("steps_per_generation") or values["gradient_accumulation_steps"]
     )

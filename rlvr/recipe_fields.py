@@ -11,7 +11,13 @@ from dataclasses import dataclass, field, fields
 class RunArguments:
     """The fields that rlvr adds to TRL's."""
 
-    algorithm: str = field(default="grpo", metadata={"help": "What to train with: grpo."})
+    algorithm: str = field(
+        default="grpo",
+        metadata={
+            "help": "What to train with: grpo, ppo, rloo, rloo_sequence, reinforce_plus_plus, "
+            "reinforce_plus_plus_baseline, remax, dapo, distill or rft."
+        },
+    )
     verifier: str | None = field(
         default=None, metadata={"help": "countdown, math, or package.module:function(problem, completion)."}
     )
@@ -21,6 +27,19 @@ class RunArguments:
     prompt_template: str = field(default="{question}", metadata={"help": "Text with one {question}."})
     prompt_system: str | None = field(default=None, metadata={"help": "System message of a chat prompt."})
     prompt_chat: str = field(default="auto", metadata={"help": "Use the chat template: auto, chat or plain."})
+    teacher: str | None = field(
+        default=None, metadata={"help": "Of distill: a model, a JSONL file of completions, or solver (Countdown)."}
+    )
+    teacher_engine: str = field(
+        default="transformers", metadata={"help": "What samples a teacher: transformers, vllm, openai or ray."}
+    )
+    teacher_endpoint: str | None = field(
+        default=None, metadata={"help": "Base URL of the teacher's server, for teacher_engine: openai."}
+    )
+    teacher_draws: int = field(default=16, metadata={"help": "Completions per problem that a teacher model makes."})
+    teacher_max_kept: int = field(default=4, metadata={"help": "Distinct correct completions kept per problem."})
+    teacher_temperature: float = field(default=1.0, metadata={"help": "Sampling temperature of a teacher model."})
+    teacher_max_new_tokens: int = field(default=1024, metadata={"help": "Token limit of a teacher's completion."})
     probe_problems: str | None = field(
         default=None, metadata={"help": "Held-out problems, as train_problems; without it nothing is probed."}
     )

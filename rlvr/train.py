@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlvr.demonstrations import Demonstrations, make_rows
 from rlvr.errors import RecipeError
 from rlvr.models import load_model, load_tokenizer, resolve_model
 from rlvr.problems import ProblemSet, load_problems
@@ -30,6 +31,7 @@ class Inputs:
     problems: ProblemSet
     verifier: Verifier
     prompt_format: PromptFormat
+    demonstrations: Demonstrations | None = None
 
 
 def load_inputs(recipe: Recipe) -> Inputs:
@@ -105,14 +107,11 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
         attn_implementation=config.attn_implementation,
         quantization_config=get_quantization_config(config),
     )
-    stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
-    reward = make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)
     try:
         trainer = recipe.algorithm.trainer_class(
             model=model,
-            reward_funcs=reward,
             args=args,
-            train_dataset=make_dataset(inputs, tokenizer),
+            **what_to_learn(inputs, tokenizer, model),
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
             callbacks=[MarkComplete(), StopAtLastStep()],
@@ -121,6 +120,18 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
         raise RecipeError(" ".join(str(error).split())) from error
     show_progress(trainer)
     return trainer
+
+
+def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:
+    """Returns a trainer's arguments for its data: prompts and a reward function, or demonstrations."""
+    from datasets import Dataset
+
+    if inputs.demonstrations is not None:
+        rows = make_rows(inputs.demonstrations, inputs.prompt_format, tokenizer)
+        return {"train_dataset": Dataset.from_list(rows), "num_rollouts": inputs.demonstrations.num_candidates}
+    stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
+    reward = make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)
+    return {"train_dataset": make_dataset(inputs, tokenizer), "reward_funcs": reward}
 
 
 def make_dataset(inputs: Inputs, tokenizer: Any) -> Any:

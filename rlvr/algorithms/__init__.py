@@ -19,10 +19,12 @@ class Algorithm:
     Attributes:
         name: in recipes.
         module: of this package that has `Config`, `Trainer` and `OBJECTIVE`.
+        is_supervised: it learns from demonstrations instead of rollouts of its own.
     """
 
     name: str
     module: str
+    is_supervised: bool = False
 
     @property
     def config_class(self) -> Any:
@@ -50,7 +52,8 @@ NAMES = (
     "dapo",
     "ppo",
 )
-ALGORITHMS = {name: Algorithm(name, f"rlvr.algorithms.{name}") for name in NAMES}
+SUPERVISED = ("distill", "rft")
+ALGORITHMS = {name: Algorithm(name, f"rlvr.algorithms.{name}", name in SUPERVISED) for name in (*NAMES, *SUPERVISED)}
 
 
 def get_algorithm(name: str) -> Algorithm:

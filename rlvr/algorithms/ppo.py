@@ -199,7 +199,7 @@ class Trainer(RolloutTrainer):
         return whiten(advantages_BT, mask_BT, self.sum_over_processes)
 
     def _compute_loss(self, model: Any, inputs: Any) -> Any:
-        """Returns the policy's loss plus vf_coef times the value loss, both means over the tokens of the global batch."""
+        """Returns the policy loss plus vf_coef times the value loss, both means over the global batch's tokens."""
         self._values_wanted = True
         try:
             policy_loss = super()._compute_loss(model, inputs)
@@ -208,7 +208,8 @@ class Trainer(RolloutTrainer):
         values_BS, self._values_BS = self._values_BS, None
         assert values_BS is not None
         values_BT = before_each_token(values_BS, inputs["completion_ids"].size(1))
-        return policy_loss + self.args.vf_coef * self._value_loss(values_BT, inputs)
+        value_term = self.args.vf_coef * self._value_loss(values_BT, inputs)
+        return policy_loss + value_term
 
     def _value_loss(self, values_BT: torch.Tensor, inputs: Any) -> torch.Tensor:
         """Returns this micro-batch's share of the mean value loss, and logs it."""
@@ -218,7 +219,8 @@ class Trainer(RolloutTrainer):
         if self.model.training:
             num_tokens = num_tokens * self.current_gradient_accumulation_steps / self.args.steps_per_generation
         self._log_values(values_BT.detach(), loss_BT.detach(), returns_BT, mask_BT)
-        return loss_BT.sum() / num_tokens
+        mean: torch.Tensor = loss_BT.sum() / num_tokens
+        return mean
 
     def _log_values(self, values_BT: Any, loss_BT: Any, returns_BT: Any, mask_BT: Any) -> None:
         """Logs means over this micro-batch of all processes, and the share of the returns' variance explained."""

@@ -10,8 +10,10 @@ The split is a property of the numbers alone: a hash of the sorted numbers decid
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 
 from rlvr.errors import ProblemError
 from rlvr.problems.types import Problem, ProblemSet
@@ -91,6 +93,32 @@ def worked_examples(half: str, num_numbers: int, max_number: int, seed: int) -> 
         solution, target = random_expression(rng, numbers)
         if 1 <= target <= MAX_TARGET and half_of(numbers) == half:
             yield _problem(numbers, target), solution
+
+
+def solutions(numbers: tuple[int, ...], target: int) -> list[str]:
+    """Returns every expression over + - * that uses each number once and reaches the target, in sorted order.
+
+    Expressions that differ in the order of operands are different solutions.
+    """
+    reached: set[frozenset[tuple[tuple[str, int, int], int]]] = set()
+    found: set[str] = set()
+
+    def search(items: list[tuple[str, int, int]]) -> None:
+        if len(items) == 1:
+            if items[0][1] == target:
+                found.add(items[0][0])
+            return
+        state = frozenset(Counter(items).items())
+        if state in reached:
+            return
+        reached.add(state)
+        for i, j in permutations(range(len(items)), 2):
+            rest = [item for at, item in enumerate(items) if at not in (i, j)]
+            for operator in PRECEDENCE:
+                search([*rest, _join(operator, items[i], items[j])])
+
+    search([(str(number), number, 3) for number in numbers])
+    return sorted(found)
 
 
 def _problem(numbers: tuple[int, ...], target: int) -> Problem:

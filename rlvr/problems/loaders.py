@@ -1,6 +1,6 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
-Owns: the grammar `location[?key=value&...]`, the column rules, and the messages for rows that break them.
+Owns: the grammar `location[?key=value&...] [+ ...]`, the column rules, and the messages for rows that break them.
 Does not own: the types (`rlvr.problems.types`), the Countdown generator (`rlvr.problems.countdown`).
 
 A location is a JSONL file, `countdown:<split>`, or a data set of the Hugging Face Hub (`name` or `org/name`). Files and
@@ -27,6 +27,7 @@ FILE_SUFFIXES = (".jsonl", ".json")
 FILE_OPTIONS = ("limit", "seed")
 HUB_OPTIONS = ("name", "split", "revision", "limit", "seed")
 COUNTDOWN = "countdown:"
+JOINT = " + "
 COUNTDOWN_OPTIONS = ("num", "seed", "num_numbers", "max_number")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -34,7 +35,7 @@ _THOUSANDS_COMMA = re.compile(r"(?<=\d),(?=\d{3})")
 
 
 def load_problems(spec: str) -> ProblemSet:
-    """Returns the problems that `spec` names.
+    """Returns the problems that `spec` names; several sets joined by ` + ` are one.
 
     Args:
         spec: `location[?key=value&...]`. Files take `limit` and `seed`, Hub data sets also `name`, `split` (by default
@@ -44,6 +45,9 @@ def load_problems(spec: str) -> ProblemSet:
     Raises:
         ProblemError: the location, an option or a row cannot be used.
     """
+    if JOINT in spec:
+        sets = [load_problems(part) for part in spec.split(JOINT)]
+        return ProblemSet.of(JOINT.join(each.name for each in sets), [problem for each in sets for problem in each])
     location, _, query = spec.partition("?")
     if location.startswith(COUNTDOWN):
         return _load_countdown(spec, location, query)

@@ -1,0 +1,49 @@
+"""Supervised fine-tuning on demonstrations: what `distill` and `rft` share, on TRL's SFTTrainer.
+
+Owns: the log of what the demonstrations cost.
+Does not own: the demonstrations (`rlvr.demonstrations`), the loss (TRL's mean over the tokens of completions).
+"""
+
+from typing import Any
+
+from trl import SFTConfig, SFTTrainer
+
+OBJECTIVE = (
+    "loss_type",
+    "completion_only_loss",
+    "max_length",
+    "packing",
+    "teacher_draws",
+    "teacher_max_kept",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "adam_beta1",
+    "adam_beta2",
+    "max_steps",
+    "seed",
+)
+
+Config = SFTConfig
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's SFTTrainer that also logs `rollouts`: the completions that the demonstrations were chosen from.
+
+    They are spent before the first step, so the number is the same at every step. `num_tokens` is TRL's count of tokens
+    trained on.
+    """
+
+    def __init__(self, *args: Any, num_rollouts: int, **kwargs: Any) -> None:
+        self.num_rollouts = num_rollouts
+        super().__init__(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the number of rollouts to the training log."""
+        if "loss" in logs:
+            logs["rollouts"] = self.num_rollouts
+        super().log(logs, start_time)
