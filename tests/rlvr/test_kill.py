@@ -121,3 +121,46 @@ def test_killed_in_the_last_probe_the_run_takes_no_further_step(flags, uninterru
     assert all_draws(folder) == all_draws(uninterrupted)
     model = "model.safetensors"
     assert (folder / model).read_bytes() == (uninterrupted / model).read_bytes()
+
+
+def rollouts(folder: Path) -> list[tuple[int, float, float]]:
+    history = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    return [(row["step"], row["rollouts"], row.get("num_tokens")) for row in history if "rollouts" in row]
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dapo", "remax", "rft"])
+def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny_base, tmp_path):
+    """Bit-identical losses, weights and counts: the critic, its optimizer state and dynamic sampling go on as they were."""
+    recipe = ROOT / f"recipes/countdown-tiny/{algorithm}.yaml"
+
+    def flags(folder: Path) -> list[str]:
+        values = {
+            "model_name_or_path": tiny_base,
+            "verifier": "tests.length_verifier:even_length",
+            "train_problems": "countdown:train?num=64",
+            "probe_problems": "",
+            "output_dir": folder,
+            "per_device_train_batch_size": 16,
+            "max_steps": 8,
+            "save_steps": 2,
+            "warmup_steps": 0,
+            "report_to": "none",
+            "disable_tqdm": True,
+        } | ({} if algorithm == "rft" else {"num_generations": 4, "max_resample_rounds": 2})
+        if algorithm != "dapo":
+            values.pop("max_resample_rounds", None)
+        return ["--config", str(recipe), *(f"--{key}={value}" for key, value in values.items())]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(flags(whole))
+    for step in (2, 4):
+        kill_when(start(flags(killed)), (killed / f"checkpoint-{step}" / "COMPLETE").exists)
+    assert not (killed / "FINISHED").exists()
+    finish(flags(killed))
+    assert [row[:2] for row in rollouts(killed)] == [row[:2] for row in rollouts(whole)]
+    history = [json.loads((each / "trainer_state.json").read_text())["log_history"] for each in (whole, killed)]
+    steps = [[(row["step"], row["loss"], row["grad_norm"]) for row in rows if "loss" in row] for rows in history]
+    assert steps[0] == steps[1]
+    assert len(steps[0]) == 8
+    for file in ("model.safetensors", *(["critic/model.safetensors"] if algorithm == "ppo" else [])):
+        assert (killed / file).read_bytes() == (whole / file).read_bytes()
