@@ -31,6 +31,37 @@ def print_table(summary: Mapping[str, Any]) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
 
 
+def print_comparison(result: Mapping[str, Any]) -> None:
+    """Prints, for each problem set, pass@1, pass@16 and pass@256 of every arm at equal steps."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for name, states in result["sets"].items():
+        part = states["steps"]
+        ks = shown_ks(part["k"])
+        percent = f"{part['confidence']:.0%}"
+        table = Table(title=f"pass@k on {name} with {percent} intervals; verdict against the base")
+        for column in ("arm", "step", "rollouts"):
+            table.add_column(column, justify="left" if column == "arm" else "right")
+        for k in ks:
+            table.add_column(f"pass@{k}", no_wrap=True)
+        table.add_row("base", "0", "0", *(estimate_text(part["base"]["pass@k"][str(k)]) for k in ks))
+        for arm, record in part["arms"].items():
+            cells = [f"{estimate_text(record['pass@k'][str(k)])}\n{_word(record, k)}" for k in ks]
+            spent = "\n".join("-" if run["rollouts"] is None else f"{run['rollouts']:,}" for run in record["runs"])
+            table.add_row(arm, "\n".join(str(run["step"]) for run in record["runs"]), spent, *cells)
+        console.print(table)
+    for note in result["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _word(record: Mapping[str, Any], k: int) -> str:
+    """Returns the coloured verdict of an arm at one k."""
+    word = record["against_base"][str(k)]["verdict"]
+    return f"[{COLOURS[word]}]{word}[/]"
+
+
 def shown_ks(ks: Sequence[int]) -> list[int]:
     """Returns, for 1, 16 and 256, the nearest k that was measured, each once."""
     nearest = [min(ks, key=lambda k: abs(k - wanted)) for wanted in COLUMNS]
@@ -48,5 +79,4 @@ def verdict_text(probe: Mapping[str, Any], k: int) -> str:
     """Returns the coloured verdict against step 0; a dash at step 0 itself."""
     if probe["against_base"] is None:
         return "-"
-    word = probe["against_base"]["k"][str(k)]["verdict"]
-    return f"[{COLOURS[word]}]{word}[/]"
+    return _word({"against_base": probe["against_base"]["k"]}, k)

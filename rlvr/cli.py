@@ -63,6 +63,28 @@ def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: 
         show_end(summary, recipe.values["output_dir"], as_json)
 
 
+@main.command()
+@click.option("--config", type=str, required=True, help="The comparison: a YAML file of arms, seeds and problem sets.")
+@click.option("--output_dir", type=str, help="Instead of the file's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(config: str, output_dir: str | None, as_json: bool) -> None:
+    """Train several algorithms from one base, measure all alike, and write one report.
+
+    The same command goes on where a killed one stopped.
+    """
+    from rlvr.comparison import read_config, run_comparison
+
+    comparison = read_config(config, output_dir)
+    result = run_comparison(comparison)
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    from probes.terminal import print_comparison
+
+    print_comparison(result)
+    click.echo(f"report: {comparison.output_dir}/report.html")
+
+
 def show_end(summary: dict[str, Any], run_dir: str, as_json: bool) -> None:
     """Prints the table of steps, or the summary's probes as JSON."""
     if as_json:

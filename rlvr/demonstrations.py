@@ -10,8 +10,8 @@ kept, chosen at random by a seed. Problems without any are counted, not hidden.
 import json
 import logging
 import random
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Candidate:
     problem: Problem
     completion: str
     correct: bool
+    num_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,20 @@ class Demonstrations:
 
     Attributes:
         pairs: problem and completion, correct all of them.
-        num_candidates: completions that were made to get them, wrong ones included: the arm's rollouts.
+        num_made: completions that were made to get them, by problem id, wrong ones included.
+        num_completion_tokens: generated tokens in them; None where no model made them here.
         num_unsolved: problems without any demonstration.
     """
 
     pairs: tuple[tuple[Problem, str], ...]
-    num_candidates: int
+    num_made: Mapping[str, int]
+    num_completion_tokens: int | None
     num_unsolved: int
+
+    @property
+    def num_candidates(self) -> int:
+        """Completions of all problems."""
+        return sum(self.num_made.values())
 
     @property
     def content_id(self) -> str:
@@ -64,9 +72,11 @@ def choose(candidates: Iterable[Candidate], problems: ProblemSet, max_kept: int,
         ProblemError: there is not one correct completion.
     """
     correct: dict[str, dict[str, None]] = defaultdict(dict)
-    num_candidates = 0
+    num_made: Counter[str] = Counter()
+    sizes: list[int | None] = []
     for candidate in candidates:
-        num_candidates += 1
+        num_made[candidate.problem.problem_id] += 1
+        sizes.append(candidate.num_tokens)
         if candidate.correct:
             correct[candidate.problem.problem_id][candidate.completion] = None
     pairs = []
@@ -75,6 +85,7 @@ def choose(candidates: Iterable[Candidate], problems: ProblemSet, max_kept: int,
         chosen = random.Random(f"{seed}/{problem.problem_id}").sample(found, min(max_kept, len(found)))  # noqa: S311
         pairs += [(problem, completion) for completion in chosen]
     num_unsolved = sum(problem.problem_id not in correct for problem in problems)
+    num_candidates = len(sizes)
     if not pairs:
         raise ProblemError(
             f"{problems.name}: none of {num_candidates} completions is correct, so there is nothing to learn from; "
@@ -87,7 +98,9 @@ def choose(candidates: Iterable[Candidate], problems: ProblemSet, max_kept: int,
         num_unsolved,
         len(problems),
     )
-    return Demonstrations(tuple(pairs), num_candidates, num_unsolved)
+    known = [size for size in sizes if size is not None]
+    num_tokens = sum(known) if len(known) == len(sizes) else None
+    return Demonstrations(tuple(pairs), dict(num_made), num_tokens, num_unsolved)
 
 
 def solved(problems: ProblemSet) -> Iterable[Candidate]:
@@ -151,6 +164,24 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
             f"teacher: {path}:{number} has no text `completion`; expected it with problem_id or question."
         )
     return row
+
+
+def count_rollouts(demonstrations: Demonstrations) -> int | None:
+    """Returns how many completions a model made for them; None: a solver or a file has them."""
+    return None if demonstrations.num_completion_tokens is None else demonstrations.num_candidates
+
+
+def count_tokens(demonstrations: Demonstrations, prompt_lengths: Mapping[str, int]) -> int | None:
+    """Returns prompt and completion tokens of all that was made, counted as TRL counts rollouts; None: not known.
+
+    Args:
+        demonstrations: whose cost is counted.
+        prompt_lengths: tokens of each problem's prompt, by problem id.
+    """
+    if demonstrations.num_completion_tokens is None:
+        return None
+    prompts = sum(num * prompt_lengths[key] for key, num in demonstrations.num_made.items())
+    return demonstrations.num_completion_tokens + prompts
 
 
 def make_rows(demonstrations: Demonstrations, prompt_format: PromptFormat, tokenizer: Any) -> list[dict[str, Any]]:

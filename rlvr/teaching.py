@@ -87,4 +87,4 @@ def _sampled(teacher: str, recipe: Recipe, args: Any, inputs: Inputs) -> Iterabl
     for draw in store.draws():
         verdict = verdicts.get((draw.problem_id, draw.draw_index))
         if draw.draw_index < run.teacher_draws and verdict is not None:
-            yield Candidate(inputs.problems.by_id[draw.problem_id], draw.completion, verdict.correct)
+            yield Candidate(inputs.problems.by_id[draw.problem_id], draw.completion, verdict.correct, draw.num_tokens)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlvr.demonstrations import Demonstrations, make_rows
+from rlvr.demonstrations import Demonstrations, count_rollouts, count_tokens, make_rows
 from rlvr.errors import RecipeError
 from rlvr.models import load_model, load_tokenizer, resolve_model
 from rlvr.problems import ProblemSet, load_problems
@@ -128,7 +128,12 @@ def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:
 
     if inputs.demonstrations is not None:
         rows = make_rows(inputs.demonstrations, inputs.prompt_format, tokenizer)
-        return {"train_dataset": Dataset.from_list(rows), "num_rollouts": inputs.demonstrations.num_candidates}
+        lengths = {each.problem_id: len(inputs.prompt_format.token_ids(each, tokenizer)) for each in inputs.problems}
+        return {
+            "train_dataset": Dataset.from_list(rows),
+            "num_rollouts": count_rollouts(inputs.demonstrations),
+            "num_rollout_tokens": count_tokens(inputs.demonstrations, lengths),
+        }
     stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
     reward = make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)
     return {"train_dataset": make_dataset(inputs, tokenizer), "reward_funcs": reward}

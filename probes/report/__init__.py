@@ -50,6 +50,19 @@ def render(summary: Mapping[str, Any], where: str = "summary") -> str:
     return render_page(require_summary(summary, where))
 
 
+def write_comparison_report(folder: Path) -> Path:
+    """Writes `report.html` of a comparison from its `comparison.json`, and returns its path.
+
+    Raises:
+        InputError: there is no comparison, or it cannot be read.
+    """
+    from probes.report.comparison import render_comparison
+
+    output = folder / "report.html"
+    _replace(output, render_comparison(_read(folder / "comparison.json")))
+    return output
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Returns the JSON object of a summary."""
     try:

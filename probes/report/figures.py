@@ -168,7 +168,7 @@ def training_curves(summary: Summary) -> go.Figure:
             col=1,
         )
         figure.update_yaxes(title_text=TRAINING_ROWS[key], nticks=4, row=number, col=1)
-    _style(figure, height=90 + 125 * len(rows))
+    style(figure, height=90 + 125 * len(rows))
     figure.update_xaxes(title_text="training step", row=len(rows), col=1)
     return figure.update_layout(showlegend=False)
 
@@ -224,7 +224,7 @@ def diversity_over_steps(summary: Summary) -> go.Figure:
         line = _line(colour, name, symbol)
         figure.add_scatter(x=steps, y=values, hovertemplate="step %{x}: %{y:.2f}", row=number, col=1, **line)
         figure.update_yaxes(title_text=name, nticks=4, rangemode="tozero", row=number, col=1)
-    _style(figure, height=340)
+    style(figure, height=340)
     figure.update_xaxes(title_text="training step", row=2, col=1)
     return figure.update_layout(showlegend=False)
 
@@ -319,12 +319,12 @@ def _spread(num: int, most: int) -> set[int]:
 
 def _figure(x_title: str, y_title: str, height: int = 380) -> go.Figure:
     """Returns an empty figure in the house style."""
-    figure = _style(go.Figure(), height)
+    figure = style(go.Figure(), height)
     figure.update_xaxes(title_text=x_title)
     return figure.update_yaxes(title_text=y_title)
 
 
-def _style(figure: go.Figure, height: int) -> go.Figure:
+def style(figure: go.Figure, height: int) -> go.Figure:
     """Sets font, colours, margins and legend."""
     clear = "rgba(0, 0, 0, 0)"
     axis = {

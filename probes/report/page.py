@@ -53,23 +53,31 @@ class Plot:
 
 def render_page(summary: Summary) -> str:
     """Returns the whole HTML document."""
-    plots = make_plots(summary)
+    return render_template(
+        "page.html",
+        make_plots(summary),
+        summary=summary,
+        columns=table_columns(summary["k"]),
+        trained=[probe for probe in summary["probes"] if probe["against_base"]],
+        examples=choose_examples(summary.get("examples", [])),
+        facts=facts(summary),
+        Outcome=Outcome,
+    )
+
+
+def render_template(name: str, plots: list[Plot], **context: Any) -> str:
+    """Returns a page of this package: its template with style, figures, scripts, and a policy for them."""
     scripts = [_script(get_plotlyjs()), _script((HERE / "page.js").read_text(encoding="utf-8"))]
     return (
         _environment()
-        .get_template("page.html")
+        .get_template(name)
         .render(
-            summary=summary,
             policy=Markup(_policy(scripts)),  # noqa: S704 - made of hashes and fixed words
             style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly.js and a file of this package
             plots={plot.slug: plot for plot in plots},
             data=Markup(_figure_data(plots)),  # noqa: S704 - escaped below
-            columns=table_columns(summary["k"]),
-            trained=[probe for probe in summary["probes"] if probe["against_base"]],
-            examples=choose_examples(summary.get("examples", [])),
-            facts=facts(summary),
-            Outcome=Outcome,
+            **context,
         )
     )
 
@@ -174,7 +182,7 @@ def _environment() -> Environment:
         finalize=_finalize,
     )
     formats: Iterable[Callable[..., str]] = (
-        *(words.number, words.signed, words.percent, words.interval, words.signed_interval, words.plural),
+        *(words.number, words.signed, words.percent, words.interval, words.signed_interval, words.plural, words.count),
         *(words.headline, words.reading, clean),
     )
     environment.filters.update({function.__name__: function for function in formats})

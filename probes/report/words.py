@@ -51,6 +51,11 @@ def signed_interval(difference: Difference) -> str:
     return f"[{signed(difference['lo'])}, {signed(difference['hi'])}]"
 
 
+def count(value: int | None) -> str:
+    """Returns `1,234`, or a dash for none."""
+    return NONE if value is None else f"{value:,}"
+
+
 def plural(count: int, noun: str) -> str:
     """Returns `1 problem`, `2,000 problems`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

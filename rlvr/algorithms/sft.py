@@ -34,16 +34,22 @@ Config = SFTConfig
 class Trainer(SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer that also logs `rollouts`: the completions that the demonstrations were chosen from.
 
-    They are spent before the first step, so the number is the same at every step. `num_tokens` is TRL's count of tokens
-    trained on.
+    They are spent before the first step, so the number is the same at every step; so is `rollout_tokens`, their prompt
+    and completion tokens. `num_tokens` is TRL's count of tokens trained on.
+
+    Args:
+        num_rollouts: completions that a model made, or None where they come from elsewhere.
+        num_rollout_tokens: tokens in them, or None where that is not known.
+        args, kwargs: of TRL's SFTTrainer.
     """
 
-    def __init__(self, *args: Any, num_rollouts: int, **kwargs: Any) -> None:
-        self.num_rollouts = num_rollouts
+    def __init__(self, *args: Any, num_rollouts: int | None, num_rollout_tokens: int | None, **kwargs: Any) -> None:
+        spent = {"rollouts": num_rollouts, "rollout_tokens": num_rollout_tokens}
+        self.spent = {key: value for key, value in spent.items() if value is not None}
         super().__init__(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the number of rollouts to the training log."""
+        """Adds what was spent to the training log."""
         if "loss" in logs:
-            logs["rollouts"] = self.num_rollouts
+            logs |= self.spent
         super().log(logs, start_time)
