@@ -1,5 +1,6 @@
 # make setup   the environment .venv that everything uses
 # make demo    the main job on the testbed: base, GRPO, probes, report
+# make compare six algorithms and two contrast arms from one base, one report
 # make test    the test suite, then the tests of vLLM in an environment of its own (made once, cached)
 # make check   format, lint, types
 # make bench   speed, as ratios against a named peer
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup demo test vllm-env check bench
+.PHONY: setup demo compare test vllm-env check bench
 
 setup: $(STAMP)
 
@@ -20,6 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/rlvr train --config recipes/countdown-tiny/grpo.yaml --output_dir runs/demo
+
+compare: setup
+	$(BIN)/rlvr compare --config recipes/countdown-tiny/compare.yaml
 
 test: setup vllm-env
 	$(BIN)/python -m pytest

@@ -50,7 +50,7 @@ def live_model(trainer: Any) -> Iterator[Any]:
     ) as model:
         model.eval()
         try:
-            with _policy_only(trainer):
+            with _policy_only(trainer), _without_start_hooks(model, trainer):
                 yield model
         finally:
             model.train(was_training)
@@ -59,6 +59,22 @@ def live_model(trainer: Any) -> Iterator[Any]:
 def _policy_only(trainer: Any) -> AbstractContextManager[None]:
     """Takes modules that are no part of the policy out of the model, where the trainer has such (PPO's critic)."""
     return trainer.policy_only() if hasattr(trainer, "policy_only") else nullcontext()
+
+
+@contextmanager
+def _without_start_hooks(model: Any, trainer: Any) -> Iterator[None]:
+    """Takes DeepSpeed's hook off the start of a forward pass, which TRL leaves in place.
+
+    While ZeRO-3 still records the order of modules, the hook compares it between processes; in a probe these make
+    different numbers of passes, so it would wait for ever. The weights are gathered here: no hook is needed.
+    """
+    hooks = dict(model._forward_pre_hooks) if getattr(trainer, "is_deepspeed_enabled", False) else {}
+    for key in hooks:
+        del model._forward_pre_hooks[key]
+    try:
+        yield
+    finally:
+        model._forward_pre_hooks.update(hooks)
 
 
 def live_arm(trainer: Any, prompt_format: PromptFormat, sampling: Sampling) -> Arm:

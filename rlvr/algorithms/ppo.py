@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForTokenClassification
+from transformers import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 from trl.trainer.utils import disable_dropout_in_model
 
 from rlvr.algorithms.advantages import scored_mask, token_rewards, whiten
@@ -116,7 +117,10 @@ class Trainer(RolloutTrainer):
             raise ValueError("ppo: the critic cannot be copied from a quantised model; load the policy unquantised.")
         config = copy.deepcopy(policy.config)
         config.num_labels, config.classifier_dropout = 1, 0.0
-        critic = AutoModelForTokenClassification.from_config(config, dtype=policy.dtype)
+        if type(config) not in MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING:
+            raise ValueError(f"ppo: transformers has no token classification for {config.model_type}, so no critic.")
+        with self._whole_weights():
+            critic = MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING[type(config)](config).to(policy.dtype)
         with self._dist.gather_params(list(policy.parameters())):
             weights = {
                 name.replace(".base_layer", ""): weight.detach().clone()
@@ -128,6 +132,17 @@ class Trainer(RolloutTrainer):
             nn.init.zeros_(weight)
         disable_dropout_in_model(critic)
         return critic.to(self.args.device).train(self.model.training)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _whole_weights(self) -> Iterator[None]:
+        """Lets transformers make a model that ZeRO-3 has not partitioned yet, so that weights can be copied into it."""
+        config = getattr(self.args, "hf_deepspeed_config", None)
+        unset_hf_deepspeed_config()
+        try:
+            yield
+        finally:
+            if config is not None:
+                set_hf_deepspeed_config(config)
 
     @contextmanager
     def policy_only(self) -> Iterator[None]:

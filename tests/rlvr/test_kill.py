@@ -130,7 +130,7 @@ def rollouts(folder: Path) -> list[tuple[int, float, float]]:
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dapo", "remax", "rft"])
 def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny_base, tmp_path):
-    """Bit-identical losses, weights and counts: the critic, its optimizer state and dynamic sampling go on as they were."""
+    """Bit-identical losses, weights and counts: critic, optimizer state and dynamic sampling go on as they were."""
     recipe = ROOT / f"recipes/countdown-tiny/{algorithm}.yaml"
 
     def flags(folder: Path) -> list[str]:
