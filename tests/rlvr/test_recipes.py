@@ -65,6 +65,6 @@ def test_a_dry_run_prints_the_recipe_and_its_cost_and_writes_nothing(tmp_path):
     flags = ["--dry-run", "--output_dir", str(tmp_path / "out")]
     result = CliRunner().invoke(main, ["train", "--config", path, *flags])
     assert result.exit_code == 0
-    for text in ("learning_rate: 0.0003", "rollouts: 38,400", "draws: 204,800", "4,000 to train on, 100 to probe"):
+    for text in ("learning_rate: 0.0001", "rollouts: 38,400", "draws: 204,800", "4,000 to train on, 100 to probe"):
         assert text in result.stdout
     assert not (tmp_path / "out").exists()

@@ -97,7 +97,7 @@ def test_another_recipe_in_the_folder_is_refused_and_the_keys_are_named(finished
     folder, _ = finished
     result = train(*small_recipe(folder, learning_rate=1e-5))
     assert result.exit_code == 2
-    assert "learning_rate was 0.0003, now 1e-05" in result.output
+    assert "learning_rate was 0.0001, now 1e-05" in result.output
 
 
 def test_a_probed_and_an_unprobed_run_have_the_same_losses(finished, small_recipe, tmp_path):
