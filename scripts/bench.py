@@ -1,6 +1,7 @@
 """Measure speed as ratios against a named peer in the same run: `make bench`.
 
     step      a GRPO step of ours (probe attached, none due) against a bare TRL GRPOTrainer's, measured in turn
+    algorithms    a step of each algorithm against a bare TRL GRPOTrainer's, rollouts a step, and peak memory
     engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
     plan      draws and true standard errors of the sequential plan against a fixed number, on three spreads of p
     store     seconds to count and to compare a store of one million draws
@@ -30,7 +31,10 @@ from rlvr.problems import load_problems
 from rlvr.prompts import Prompt, PromptFormat
 from rlvr.recipe import Recipe, read_recipe
 
-RECIPE = Path(__file__).parent.parent / "recipes/countdown-tiny/grpo.yaml"
+RECIPES = Path(__file__).parent.parent / "recipes/countdown-tiny"
+RECIPE = RECIPES / "grpo.yaml"
+BARE = "trl"
+ALGORITHMS = ("grpo", "rloo", "reinforce-plus-plus", "reinforce-plus-plus-baseline", "remax", "dapo", "ppo")
 NUM_RETURN = 256
 PLAN_KS = (1, 16, 64, 256)
 
@@ -45,13 +49,47 @@ def bench_step(num_rounds: int, steps: int) -> dict[str, float]:
             with tempfile.TemporaryDirectory() as folder:
                 flags = ["--output_dir", folder, "--max_steps", str(steps), "--save_strategy", "no"]
                 recipe = read_recipe(str(RECIPE), [*flags, "--report_to", "none", "--disable_tqdm", "true"])
-                seconds[name].append(time_training(recipe, load_inputs(recipe), name == "ours", steps))
+                seconds[name].append(time_training(recipe, load_inputs(recipe), name == "ours", steps)[0])
     ours, trl = (statistics.median(seconds[name]) for name in ("ours", "trl"))
     return {"ours_s": ours, "trl_s": trl, "ratio": ours / trl}
 
 
-def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> float:
-    """Returns seconds per step of a short training, its first step left out."""
+def bench_algorithms(num_rounds: int, steps: int) -> dict[str, dict[str, float]]:
+    """Returns, for each algorithm, medians over rounds; in each round all are measured once, each in a process."""
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in (BARE, *ALGORITHMS)}
+    for _ in range(num_rounds):
+        for name, found in rows.items():
+            command = [sys.executable, __file__, "--measure", name, "--steps", str(steps)]
+            said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            found.append(json.loads(said.splitlines()[-1]))
+    bare = rows[BARE]
+    return {
+        name: {
+            "ratio": statistics.median(row["step_s"] / peer["step_s"] for row, peer in zip(found, bare, strict=True)),
+            **{key: statistics.median(row[key] for row in found) for key in ("step_s", "rollouts", "peak_bytes")},
+        }
+        for name, found in rows.items()
+    }
+
+
+def measure_algorithm(name: str, steps: int) -> dict[str, float]:
+    """Returns seconds and rollouts per step of one short training, and the peak memory of this process."""
+    import resource
+
+    from rlvr.train import load_inputs
+
+    recipe_file = RECIPE if name == BARE else RECIPES / f"{name}.yaml"
+    with tempfile.TemporaryDirectory() as folder:
+        flags = ["--output_dir", folder, "--max_steps", str(steps), "--save_strategy", "no", "--report_to", "none"]
+        recipe = read_recipe(str(recipe_file), [*flags, "--disable_tqdm", "true"])
+        seconds, trainer = time_training(recipe, load_inputs(recipe), name != BARE, steps)
+    rollouts = trainer.rollouts.num / steps if name != BARE else trainer.args.generation_batch_size
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"step_s": seconds, "rollouts": rollouts, "peak_bytes": peak_bytes}
+
+
+def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> tuple[float, Any]:
+    """Returns seconds per step of a short training, its first step left out, and the trainer."""
     from transformers import TrainerCallback
 
     from rlvr.train import make_trainer
@@ -71,7 +109,7 @@ def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> flo
     trainer.add_callback(clock)
     with redirect_stdout(sys.stderr):  # the trainer prints its logs
         trainer.train()
-    return (clock.ends[-1] - clock.ends[0]) / (steps - 1)
+    return (clock.ends[-1] - clock.ends[0]) / (steps - 1), trainer
 
 
 def bare_trainer(recipe: Recipe, inputs: Any) -> Any:
@@ -209,13 +247,20 @@ def main() -> None:
     """Runs the benchmarks and prints one line each, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
-    as_json = parser.parse_args().json
+    parser.add_argument("--measure", choices=(BARE, *ALGORITHMS), help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, default=8, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure_algorithm(args.measure, args.steps)))
+        return
+    as_json = args.json
     result = {
         "import": bench_import(),
         "plan": bench_plan(num_problems=500, max_draws=1024),
         "store": bench_store(num_problems=500, num_draws=2000),
         "engine": bench_engine(num_problems=20, num_rounds=3),
         "step": bench_step(num_rounds=3, steps=8),
+        "algorithms": bench_algorithms(num_rounds=3, steps=8),
     }
     if as_json:
         print(json.dumps(result))
@@ -241,6 +286,12 @@ def main() -> None:
         f"GRPO step against TRL's: {step['ratio']:.3f} times the seconds ({step['ours_s']:.2f} to {step['trl_s']:.2f}; "
         "limit: at most 1.05)"
     )
+    for name, row in result["algorithms"].items():
+        print(
+            f"step, {name}: {row['ratio']:.2f} times bare GRPO's seconds ({row['step_s']:.2f} s), "
+            f"{row['rollouts']:.0f} rollouts a step, peak memory {row['peak_bytes'] / 2**20:,.0f} MiB"
+        )
+    print("limit: grpo, rloo and reinforce-plus-plus at most 1.10; the others by their rollouts or the critic")
 
 
 if __name__ == "__main__":
