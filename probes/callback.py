@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -26,6 +27,7 @@ from probes.index import ProbeEntry, ProbeIndex
 from probes.probe import Measurement, render_prompts, run_probe
 from probes.scores import score_probe
 from probes.store import ProbeStore, store_name
+from probes.summary import NARROWED
 from rlvr.errors import RlvrError
 
 logger = logging.getLogger(__name__)
@@ -40,12 +42,15 @@ class ProbeSettings(Measurement):
         probe_steps: every so many steps; 0 means only at the start and at the end.
         num_scored: draws per problem that the live model reads again, for token entropy and for the perplexity of the
             first probe's completions; 0 makes none.
+        on_narrowing: what to do where `after_probe` gives a metric `probe/narrowed` above 0: `log` a warning, also
+            `save` a checkpoint, or also `stop` the training, which then ends as usual.
         store_root: folder that holds one store per arm; several runs may share it. None means `<run_dir>/probes`.
     """
 
     k_max: int
     probe_steps: int = 0
     num_scored: int = 8
+    on_narrowing: str = "log"
     store_root: Path | None = None
 
 
@@ -128,17 +133,34 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
             accelerator.wait_for_everyone()
             entry = replace(entry, scores=self._scores(store))
         self._done.add(state.global_step)
+        narrowed = [False]
         if accelerator.is_main_process:
-            self._record(replace(entry, seconds=round(time.monotonic() - started, 2)), state)
-        accelerator.wait_for_everyone()
+            narrowed = [self._record(replace(entry, seconds=round(time.monotonic() - started, 2)), state)]
+        broadcast_object_list(narrowed)  # only the main process knows
+        if narrowed[0]:
+            self._act_on_narrowing(state.global_step)
 
-    def _record(self, entry: ProbeEntry, state: TrainerState) -> None:
-        """Adds the probe to the index unless it stands there, and logs its metrics."""
+    def _record(self, entry: ProbeEntry, state: TrainerState) -> bool:
+        """Adds the probe to the index unless it stands there, logs its metrics, returns whether they show narrowing."""
         index = ProbeIndex(self.run_dir)
         if index.holds(entry):
-            return
+            return False
         index.add(entry)
-        self._log({**self._metrics(state), "probe/seconds": entry.seconds})
+        metrics = self._metrics(state)
+        self._log({**metrics, "probe/seconds": entry.seconds})
+        return metrics.get(NARROWED, 0.0) > 0
+
+    def _act_on_narrowing(self, step: int) -> None:
+        """Warns, and sets the trainer's flags as the settings ask; a step that was just saved is not saved again."""
+        action, control = self.settings.on_narrowing, self.trainer.control
+        logger.warning(
+            "The probe at step %d shows a loss at k = %d against step 0: %s.", step, self.settings.k_max, action
+        )
+        is_saved = (Path(self.trainer.args.output_dir) / f"checkpoint-{step}").exists()
+        if action in ("save", "stop") and not is_saved:
+            control.should_save = True
+        if action == "stop":
+            control.should_training_stop = True
 
     def _log(self, metrics: dict[str, float]) -> None:
         """Logs through the trainer and leaves its own logging of this step as it was due."""

@@ -30,6 +30,7 @@ from probes.studies import study_arm, study_pair, study_run
 from rlvr.problems import Problem
 
 TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
+NARROWED = "probe/narrowed"  # 1 where the paired band shows a loss at the largest k, else 0
 MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
 
 
@@ -311,5 +312,8 @@ def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
         return {}
     last = summary["probes"][-1]
     curves = {f"probe/pass@{k}": value["estimate"] for k, value in last["pass@k"].items()}
+    if last["against_base"]:
+        at_k_max = list(last["against_base"]["k"].values())[-1]
+        curves[NARROWED] = float(at_k_max["verdict"] == "loss")
     names = ("truncation_rate", "no_answer_rate", "mean_tokens", "distinct_correct")
     return {**curves, **{f"probe/{name}": last[name] for name in names}}

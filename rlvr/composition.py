@@ -106,6 +106,7 @@ def make_settings(recipe: Recipe, inputs: Inputs, problems: ProblemSet, plan: Pl
         sampling=sampling,
         prompt_format=inputs.prompt_format,
         num_scored=run.probe_num_scored,
+        on_narrowing=run.probe_on_narrowing,
         store_root=Path(run.probe_store) if run.probe_store else None,
     )
 

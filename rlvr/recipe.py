@@ -20,6 +20,8 @@ from rlvr.algorithms import Algorithm, get_algorithm
 from rlvr.errors import RecipeError
 from rlvr.recipe_fields import RunArguments
 
+NARROWING = ("log", "save", "stop")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -158,6 +160,10 @@ def _check_values(recipe: Recipe) -> None:
     for key in ("probe_k_max", "probe_max_draws"):
         if getattr(run, key) < 1:
             raise RecipeError(f"{key}: {getattr(run, key)} is below 1.")
+    if run.probe_on_narrowing not in NARROWING:
+        raise RecipeError(f"probe_on_narrowing: {run.probe_on_narrowing!r} is not known; use {', '.join(NARROWING)}.")
+    if run.guard_patience < 0:
+        raise RecipeError(f"guard_patience: {run.guard_patience} is negative; 0 switches the guards off.")
     if run.probe_steps < 0:
         raise RecipeError(f"probe_steps: {run.probe_steps} is negative; 0 probes at start and end only.")
     if run.probe_temperature < 0:

@@ -65,6 +65,14 @@ class RunArguments:
     probe_store: str | None = field(
         default=None, metadata={"help": "Folder of the stores, one per arm; runs may share it. Default: in output_dir."}
     )
+    probe_on_narrowing: str = field(
+        default="log",
+        metadata={"help": "When a probe shows a loss at probe_k_max against step 0: log, save or stop."},
+    )
+    guard_patience: int = field(
+        default=50,
+        metadata={"help": "Logged steps with equal rewards, or cut rollouts only, that stop a run; 0: never."},
+    )
     probe_seed: int = field(default=0, metadata={"help": "Seed of the resampling in intervals."})
 
 

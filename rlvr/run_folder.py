@@ -24,6 +24,7 @@ from rlvr.errors import RunError
 from rlvr.recipe import Recipe
 
 FORMAT = "rlvr.run/1"
+COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
 PACKAGES = (
     "rlvr",
     "trl",
@@ -51,6 +52,8 @@ FREE_KEYS = frozenset(
         "save_total_limit",
         "probe_store",
         "dataloader_num_workers",
+        "guard_patience",
+        "probe_on_narrowing",
     }
 )
 
@@ -124,7 +127,7 @@ class RunFolder:
 
     def last_checkpoint(self) -> Path | None:
         """Returns the checkpoint of the highest step that was saved whole, or None."""
-        whole = [folder for folder in self.path.glob("checkpoint-*") if (folder / "COMPLETE").exists()]
+        whole = [folder for folder in self.path.glob("checkpoint-*") if (folder / COMPLETE).exists()]
         return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
     @property
@@ -151,7 +154,7 @@ class MarkComplete(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Writes `COMPLETE` into the checkpoint of this step."""
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / "COMPLETE").touch()
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class TrainingIsOverError(Exception):

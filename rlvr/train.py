@@ -5,6 +5,7 @@ Does not own: the algorithms (`rlvr.algorithms`), the folder (`rlvr.run_folder`)
 trainer: it does not know that it is probed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from rlvr.demonstrations import Demonstrations, count_rollouts, count_tokens, make_rows
 from rlvr.errors import RecipeError
+from rlvr.guards import Guards
 from rlvr.models import load_model, load_tokenizer, resolve_model
 from rlvr.problems import ProblemSet, load_problems
 from rlvr.progress import show_progress
@@ -96,6 +98,8 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
     """Returns the algorithm's trainer with model, data and reward."""
     from trl import get_peft_config, get_quantization_config
 
+    check_save_steps(args)
+    args.logging_nan_inf_filter = False  # it would show guards and people an average in the place of NaN
     config = recipe.model
     source = resolve_model(config.model_name_or_path)
     tokenizer = load_tokenizer(source, config.model_revision, args.trust_remote_code)
@@ -114,12 +118,32 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
             **what_to_learn(inputs, tokenizer, model),
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
-            callbacks=[MarkComplete(), StopAtLastStep()],
+            callbacks=[MarkComplete(), StopAtLastStep(), Guards(recipe.run.guard_patience)],
         )
     except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
         raise RecipeError(" ".join(str(error).split())) from error
     show_progress(trainer)
     return trainer
+
+
+def check_save_steps(args: Any) -> None:
+    """Raises `RecipeError` where a checkpoint could fall between the updates of one generation.
+
+    TRL keeps generated rollouts in memory. A run that goes on from such a checkpoint would generate anew in the middle
+    of them and differ from an uninterrupted one.
+    """
+    if not hasattr(args, "steps_per_generation") or args.save_strategy == "no":
+        return
+    updates = args.steps_per_generation * args.num_iterations
+    multiple = updates // math.gcd(updates, args.gradient_accumulation_steps)
+    if multiple == 1:
+        return
+    if args.save_strategy != "steps" or args.save_steps < 1 or args.save_steps % multiple:
+        raise RecipeError(
+            f"save_steps: {args.save_steps} (save_strategy: {args.save_strategy}) may save between the {multiple} steps"
+            " that share one generation; a run could not go on from there exactly. Use save_strategy: steps and a "
+            f"multiple of {multiple}."
+        )
 
 
 def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:

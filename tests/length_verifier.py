@@ -4,3 +4,8 @@
 def even_length(problem, completion: str) -> bool:
     """Returns whether the completion has an even number of characters."""
     return len(completion) % 2 == 0
+
+
+def always(problem, completion: str) -> bool:
+    """Returns that everything is correct: there is nothing to learn."""
+    return True
