@@ -30,7 +30,7 @@ class Cost:
 
     Attributes:
         steps: optimizer steps.
-        rollouts_per_step: completions per optimizer step, over all processes.
+        rollouts_per_step: completions generated per optimizer step, over all processes.
         rollouts: completions of the training.
         rollout_tokens: at most this many generated tokens in them.
         probes: number of probes, the first and the last included.
@@ -89,7 +89,7 @@ def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe
     if recipe.algorithm.is_supervised:
         return _supervised_cost(recipe, num_train, num_probe)
     completions = values["per_device_train_batch_size"] * values["gradient_accumulation_steps"] * num_processes
-    rollouts_per_step = completions // values["num_iterations"]
+    rollouts_per_step = _most_rollouts(recipe, completions // values["num_iterations"])
     steps = _steps(values, completions, num_train)
     num_probes, draws = _probing(steps, run, num_probe)
     rollouts = None if steps is None else steps * rollouts_per_step
@@ -100,6 +100,15 @@ def cost_of(recipe: Recipe, num_processes: int, num_train: int | None, num_probe
     rollout_tokens = None if rollouts is None else rollouts * max_length
     draw_tokens = None if draws is None else draws * draw_length
     return Cost(steps, rollouts_per_step, rollouts, rollout_tokens, num_probes, draws, draw_tokens)
+
+
+def _most_rollouts(recipe: Recipe, batch: int) -> int:
+    """Returns how many completions a step generates at most, for a batch of rollouts that is learned from."""
+    if recipe.algorithm.name == "dapo":  # every round may draw a whole batch
+        return batch * (1 + int(recipe.values["max_resample_rounds"]))
+    if recipe.algorithm.name == "remax":  # one greedy completion a prompt
+        return batch + batch // int(recipe.values["num_generations"])
+    return batch
 
 
 def _supervised_cost(recipe: Recipe, num_train: int | None, num_probe: int | None) -> Cost:

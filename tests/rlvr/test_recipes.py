@@ -12,7 +12,11 @@ from rlvr.dry_run import cost_of
 from rlvr.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
-RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "accelerate")
+RECIPES = sorted(
+    path
+    for path in (ROOT / "recipes").rglob("*.yaml")
+    if path.parent.name != "accelerate" and path.name != "compare.yaml"
+)
 
 
 def test_the_recipes_are_found():
@@ -44,6 +48,14 @@ def test_the_published_set_up_costs_what_the_paper_says():
     cost = cost_of(recipe, num_processes=8, num_train=None, num_probe=500)
     assert (cost.steps, cost.rollouts_per_step, cost.rollouts) == (150, 2048, 150 * 2048)
     assert (cost.probes, cost.draws) == (4, 4 * 500 * 512)
+
+
+@pytest.mark.parametrize(("name", "per_step"), [("grpo", 256), ("remax", 256 + 16), ("dapo", 2560), ("rft", 0)])
+def test_the_cost_counts_greedy_rollouts_and_rounds_of_resampling(name, per_step):
+    recipe = read_recipe(str(ROOT / f"recipes/countdown-tiny/{name}.yaml"))
+    cost = cost_of(recipe, num_processes=1, num_train=4000, num_probe=100)
+    assert cost.rollouts_per_step == per_step
+    assert cost.rollouts == (40_000 if name == "rft" else 150 * per_step)
 
 
 @pytest.mark.parametrize(("every", "probes"), [(0, 2), (50, 4), (40, 5), (150, 2), (1000, 2)])
