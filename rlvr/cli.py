@@ -31,8 +31,8 @@ class TrainCommand(click.Command):
             formatter.write_dl(describe_fields())
         formatter.write_paragraph()
         formatter.write_text(
-            "All fields of TRL's ModelConfig and of the algorithm's config (GRPOConfig) pass through under their own "
-            "names; TRL's documentation describes them."
+            "All fields of TRL's ModelConfig and of the algorithm's config (GRPOConfig or SFTConfig, and what "
+            "rlvr/algorithms adds to it) pass through under their own names; TRL's documentation describes them."
         )
 
 

@@ -95,7 +95,11 @@ def compose(summary: Summary) -> go.Figure:
 def compose_comparison(result: dict[str, Any]) -> go.Figure:
     """Returns each problem set's differences to the base at k = 1 and the largest k, side by side."""
     parts = {name: states["steps"] for name, states in result["sets"].items()}
-    titles = [f"{name}: pass@{k}" for name, part in parts.items() for k in (part["k"][0], part["k"][-1])]
+    titles = [
+        f"{name.split(':')[-1].split('?')[0]}, pass@{k}"
+        for name, part in parts.items()
+        for k in (part["k"][0], part["k"][-1])
+    ]
     combined = make_subplots(
         rows=1, cols=len(titles), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.02
     )
@@ -106,6 +110,7 @@ def compose_comparison(result: dict[str, Any]) -> go.Figure:
             combined.add_vline(x=0, line_color=palette.INK, line_width=1, row=1, col=column)
     figures.style(combined, height=360)
     combined.update_xaxes(tickformat="+.2~f", nticks=5)
+    combined.update_annotations(font_size=13)
     return combined.update_layout(
         width=1000, showlegend=False, paper_bgcolor=palette.SURFACE, plot_bgcolor=palette.SURFACE, margin_t=44
     )
