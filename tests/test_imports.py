@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMPOSING = {"rlvr/composition.py", "rlvr/teaching.py", "rlvr/dry_run.py", "rlvr/cli.py"}
+COMPOSING = {"rlvr/comparison.py", "rlvr/composition.py", "rlvr/teaching.py", "rlvr/dry_run.py", "rlvr/cli.py"}
 PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "models", "console", "__version__"}
 DOORS = {
     "trl": ("rlvr/algorithms/", "rlvr/train.py", "rlvr/recipe.py", "probes/engines/live.py"),

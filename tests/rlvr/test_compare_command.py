@@ -63,7 +63,7 @@ def test_arms_that_differ_in_what_must_be_the_same_are_refused(tmp_path):
 
 
 def test_every_arm_is_trained_with_every_seed_and_overrides_go_to_those_that_know_them(tmp_path):
-    config = read_config(write(tmp_path, seeds=[1, 2], overrides={"max_resample_rounds": 3, "max_steps": 7}))
+    config = read_config(write(tmp_path, seeds=[1, 2], overrides={"num_generations": 8, "max_steps": 7}))
     runs = make_runs(config)
     assert [(run.arm, run.seed) for run in runs] == [(arm, seed) for seed in (1, 2) for arm in ARMS]
     assert {run.recipe.values["max_steps"] for run in runs} == {7}
