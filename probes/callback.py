@@ -90,33 +90,36 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Probes the weights that training starts from; after a restart, a probe that was cut short."""
+        """Probes the weights that training starts from; after a restart, a probe that was cut short.
+
+        A probe that was complete is read again: the restart may have come before what it asks for was done.
+        """
         if self._due(state.global_step):
-            self._probe(state)
+            self._probe(state, is_saved=True)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Probes a due step that is not about to be saved."""
         if self._due(state.global_step) and not control.should_save:
-            self._probe(state)
+            self._probe(state, is_saved=False)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Probes a due step that was just saved."""
         if self._due(state.global_step):
-            self._probe(state)
+            self._probe(state, is_saved=True)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Probes the last step unless that has been done."""
         if state.global_step not in self._done:
-            self._probe(state)
+            self._probe(state, is_saved=True)
 
     def _due(self, step: int) -> bool:
         every = self.settings.probe_steps
         return step not in self._done and (step == 0 or (every > 0 and step % every == 0))
 
-    def _probe(self, state: TrainerState) -> None:
-        """Samples from the live weights, and lets the main process record and log the result."""
+    def _probe(self, state: TrainerState, is_saved: bool) -> None:
+        """Samples from the live weights, lets the main process record and log the result, and acts on it."""
         accelerator, settings = self.trainer.accelerator, self.settings
         started = time.monotonic()
         with keep_random_states():
@@ -138,25 +141,27 @@ class ProbeCallback(TrainerCallback):  # type: ignore[misc]
             narrowed = [self._record(replace(entry, seconds=round(time.monotonic() - started, 2)), state)]
         broadcast_object_list(narrowed)  # only the main process knows
         if narrowed[0]:
-            self._act_on_narrowing(state.global_step)
+            self._act_on_narrowing(state.global_step, is_saved)
 
     def _record(self, entry: ProbeEntry, state: TrainerState) -> bool:
-        """Adds the probe to the index unless it stands there, logs its metrics, returns whether they show narrowing."""
+        """Adds the probe to the index and logs its metrics, unless it stands there; returns whether it narrowed."""
         index = ProbeIndex(self.run_dir)
-        if index.holds(entry):
-            return False
-        index.add(entry)
+        is_known = index.holds(entry)
+        if not is_known:
+            index.add(entry)
         metrics = self._metrics(state)
-        self._log({**metrics, "probe/seconds": entry.seconds})
-        return metrics.get(NARROWED, 0.0) > 0
+        if not is_known:
+            self._log({**metrics, "probe/seconds": entry.seconds})
+        is_last = index.entries()[-1].step == entry.step  # metrics are of the last; a restart may be before it
+        return is_last and metrics.get(NARROWED, 0.0) > 0
 
-    def _act_on_narrowing(self, step: int) -> None:
-        """Warns, and sets the trainer's flags as the settings ask; a step that was just saved is not saved again."""
+    def _act_on_narrowing(self, step: int, is_saved: bool) -> None:
+        """Warns, and sets the trainer's flags as the settings ask; a step that is saved is not saved again."""
         action, control = self.settings.on_narrowing, self.trainer.control
-        logger.warning(
-            "The probe at step %d shows a loss at k = %d against step 0: %s.", step, self.settings.k_max, action
-        )
-        is_saved = (Path(self.trainer.args.output_dir) / f"checkpoint-{step}").exists()
+        if self.trainer.accelerator.is_main_process:
+            logger.warning(
+                "The probe at step %d shows a loss at k = %d against step 0: %s.", step, self.settings.k_max, action
+            )
         if action in ("save", "stop") and not is_saved:
             control.should_save = True
         if action == "stop":

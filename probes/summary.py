@@ -78,6 +78,7 @@ def write_summary(
     facts: RunFacts,
     seed: int = 0,
     with_studies: bool = True,
+    more_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes `summary.json` from the run's index and stores, and returns it.
 
@@ -88,6 +89,7 @@ def write_summary(
         facts: of the run.
         seed: of the resampling and of the choice of examples.
         with_studies: add the analyses of `probes.studies`, which take some seconds.
+        more_notes: sentences that only the caller can add to the notes.
 
     Raises:
         StoreError: a store is missing, or has draws without verdicts.
@@ -102,7 +104,7 @@ def write_summary(
         "probes": summarize_probes(probes, ks, seed),
         "training": training_curves(log_history),
         "examples": choose_examples(probes, seed),
-        "notes": notes(probes, ks),
+        "notes": [*notes(probes, ks), *more_notes],
     }
     if with_studies and probes:
         summary |= studies(probes, ks[-1], seed)

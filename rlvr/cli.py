@@ -57,10 +57,12 @@ def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: 
         print_dry_run(recipe, num_processes, as_json)
         return
     from rlvr.composition import run_job
+    from rlvr.train import end_processes
 
     summary = run_job(recipe)
     if summary is not None:
         show_end(summary, recipe.values["output_dir"], as_json)
+    end_processes()
 
 
 @main.command()

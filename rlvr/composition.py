@@ -4,6 +4,7 @@ Owns: turning a recipe into a training run with a probe attached, and the end of
 Does not own: training (`rlvr.train`), measuring (`probes`).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,20 @@ def make_facts(recipe: Recipe, args: Any) -> RunFacts:
 
 def finish(folder: RunFolder, recipe: Recipe, facts: RunFacts) -> dict[str, Any]:
     """Writes the last summary and the report, and returns the summary."""
-    summary = write_summary(folder.path, recipe.run.probe_k_max, folder.log_history(), facts, recipe.run.probe_seed)
+    k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
+    said = early_end(folder, k_max)
+    summary = write_summary(folder.path, k_max, folder.log_history(), facts, seed, more_notes=said)
     write_report(folder.path)
     return summary
+
+
+def early_end(folder: RunFolder, k_max: int) -> list[str]:
+    """Returns a sentence where a finished run took fewer steps than it was to take: a probe had it stopped."""
+    state = json.loads((folder.path / "trainer_state.json").read_text(encoding="utf-8"))
+    step, max_steps = state["global_step"], state["max_steps"]
+    if step >= max_steps:
+        return []
+    return [
+        f"Training ended early, at step {step} of {max_steps}: the probe there showed a loss at k = {k_max} "
+        "(probe_on_narrowing: stop)."
+    ]

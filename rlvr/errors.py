@@ -6,7 +6,7 @@
         ├── ProblemError  a problem file, a row of it, or a problem set
         ├── ModelError    a model or tokenizer that cannot be used
         ├── RunError      a run folder that belongs to another recipe
-        │   └── GuardError       a training that was stopped because it cannot learn any more
+        │   └── GuardError    a training that was stopped because it cannot learn any more
         ├── StoreError    a store of draws that cannot be used as asked
         │   └── StoreFullError   the disk refused a write; nothing half-written remains
         └── EngineError   an engine that cannot go on: a dead server, too little memory
@@ -44,7 +44,7 @@ class RunError(InputError):
 
 
 class GuardError(RunError):
-    """A training was stopped, with a checkpoint, because it cannot learn any more."""
+    """A training was stopped because it cannot learn any more; its folder is not finished."""
 
 
 class StoreError(InputError):

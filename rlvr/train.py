@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from rlvr.demonstrations import Demonstrations, count_rollouts, count_tokens, make_rows
 from rlvr.errors import RecipeError
 from rlvr.guards import Guards
@@ -94,11 +96,18 @@ def train_or_resume(trainer: Any, checkpoint: Path | None) -> None:
         trainer.control = trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
 
 
+def end_processes() -> None:
+    """Ends the group of a launcher's processes; threads of it that are left when Python ends can abort the process."""
+    state = PartialState()
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
 def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
     """Returns the algorithm's trainer with model, data and reward."""
     from trl import get_peft_config, get_quantization_config
 
-    check_save_steps(args)
+    check_save_steps(recipe, args)
     args.logging_nan_inf_filter = False  # it would show guards and people an average in the place of NaN
     config = recipe.model
     source = resolve_model(config.model_name_or_path)
@@ -118,7 +127,7 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
             **what_to_learn(inputs, tokenizer, model),
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
-            callbacks=[MarkComplete(), StopAtLastStep(), Guards(recipe.run.guard_patience)],
+            callbacks=[MarkComplete(), StopAtLastStep(), Guards(recipe.run.guard_patience, steps_per_rollouts(args))],
         )
     except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
         raise RecipeError(" ".join(str(error).split())) from error
@@ -126,24 +135,33 @@ def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
     return trainer
 
 
-def check_save_steps(args: Any) -> None:
-    """Raises `RecipeError` where a checkpoint could fall between the updates of one generation.
+def check_save_steps(recipe: Recipe, args: Any) -> None:
+    """Raises `RecipeError` where a checkpoint could fall between the steps that learn from the same rollouts.
 
     TRL keeps generated rollouts in memory. A run that goes on from such a checkpoint would generate anew in the middle
     of them and differ from an uninterrupted one.
     """
-    if not hasattr(args, "steps_per_generation") or args.save_strategy == "no":
-        return
-    updates = args.steps_per_generation * args.num_iterations
-    multiple = updates // math.gcd(updates, args.gradient_accumulation_steps)
-    if multiple == 1:
-        return
-    if args.save_strategy != "steps" or args.save_steps < 1 or args.save_steps % multiple:
+    multiple, run = steps_per_rollouts(args), recipe.run
+    why = f"between the {multiple} steps that share one generation; a run could not go on from there exactly."
+    saves_regularly = args.save_strategy == "steps" and args.save_steps >= 1 and args.save_steps % multiple == 0
+    if multiple > 1 and args.save_strategy != "no" and not saves_regularly:
         raise RecipeError(
-            f"save_steps: {args.save_steps} (save_strategy: {args.save_strategy}) may save between the {multiple} steps"
-            " that share one generation; a run could not go on from there exactly. Use save_strategy: steps and a "
+            f"save_steps: {args.save_steps} (save_strategy: {args.save_strategy.value}) may save {why} Use "
+            f"save_strategy: steps and a multiple of {multiple}."
+        )
+    if run.probe_problems and run.probe_on_narrowing != "log" and run.probe_steps % multiple:
+        raise RecipeError(
+            f"probe_steps: {run.probe_steps} with probe_on_narrowing: {run.probe_on_narrowing} may save {why} Use a "
             f"multiple of {multiple}."
         )
+
+
+def steps_per_rollouts(args: Any) -> int:
+    """Returns after how many steps a generation's rollouts are used up; 1 for a config that generates nothing."""
+    if not hasattr(args, "steps_per_generation"):
+        return 1
+    updates = int(args.steps_per_generation * args.num_iterations)
+    return updates // math.gcd(updates, args.gradient_accumulation_steps)
 
 
 def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:

@@ -9,3 +9,8 @@ def even_length(problem, completion: str) -> bool:
 def always(problem, completion: str) -> bool:
     """Returns that everything is correct: there is nothing to learn."""
     return True
+
+
+def varied(problem, completion: str) -> bool:
+    """Returns whether the completion has six different characters; a spoilt model, which repeats itself, never does."""
+    return len(set(completion)) >= 6
