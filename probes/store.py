@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS draws (
 VERDICTS_TABLE = """
 CREATE TABLE IF NOT EXISTS verdicts (
   verifier_id TEXT NOT NULL, problem_id TEXT NOT NULL, draw_index INTEGER NOT NULL, outcome TEXT NOT NULL,
-  answer TEXT, reason TEXT NOT NULL, PRIMARY KEY (verifier_id, problem_id, draw_index)
+  answer TEXT, reason TEXT NOT NULL, other TEXT, PRIMARY KEY (verifier_id, problem_id, draw_index)
 ) WITHOUT ROWID"""
 
 
@@ -165,9 +165,14 @@ class ProbeStore:
 
     def add_verdicts(self, verifier_id: str, verdicts: Iterable[tuple[str, int, Verdict]]) -> None:
         """Stores (problem_id, draw_index, verdict) rows; a verifier's later verdict replaces its earlier one."""
-        rows = [(verifier_id, p, i, v.outcome.value, _or_none(v.answer), _storable(v.reason)) for p, i, v in verdicts]
+        rows = [
+            (verifier_id, p, i, v.outcome.value, _or_none(v.answer), _storable(v.reason), v.other and v.other.value)
+            for p, i, v in verdicts
+        ]
         with self._writing("verdicts", VERDICTS_TABLE) as connection:
-            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?)", rows)
+            if not _has_column(connection, "verdicts", "other"):
+                connection.execute("ALTER TABLE verdicts ADD COLUMN other TEXT")
+            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -259,15 +264,25 @@ class ProbeStore:
         Raises:
             StoreError: the verifier is not given and not unique, or the files are damaged.
         """
-        verifier_id = verifier_id or self._only_verifier()
+        return self._outcomes(verifier_id or self._only_verifier())
+
+    def other_outcomes(self, verifier_id: str) -> Outcomes | None:
+        """Returns what became of every draw in the verifier's other mode; None where it has one mode only."""
+        query = "SELECT 1 FROM verdicts WHERE verifier_id = ? AND other IS NOT NULL LIMIT 1"
+        has_other = any(self._rows("verdicts", query, (verifier_id,), column="other"))
+        return self._outcomes(verifier_id, "other") if has_other else None
+
+    def _outcomes(self, verifier_id: str, column: str = "outcome") -> Outcomes:
+        """Returns the outcomes that stand in a column of the verdicts: `outcome` or `other`."""
         problems = self.problems()
         row_of = {problem.problem_id: row for row, problem in enumerate(problems)}
         code_PD = np.full((len(problems), self._width()), NOT_DRAWN, dtype=np.int8)
         for rows in self._chunks("draws", "SELECT problem_id, draw_index FROM draws"):
             at = self._positions(rows, row_of)
             code_PD[at] = NOT_JUDGED
-        query = "SELECT problem_id, draw_index, outcome FROM verdicts WHERE verifier_id = ? AND draw_index < ?"
-        for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1])):
+        where = "verifier_id = ? AND draw_index < ?"
+        query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
+        for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
             at, codes = self._positions(rows, row_of), np.array([CODES[Outcome(row[2])] for row in rows], dtype=np.int8)
             is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
             code_PD[at] = np.where(is_open, codes, code_PD[at])
@@ -300,9 +315,11 @@ class ProbeStore:
             )
         return np.array([row_of[row[0]] for row in rows]), np.array([row[1] for row in rows])
 
-    def _chunks(self, kind: str, query: str, values: Sequence[Any] = ()) -> Iterator[list[Sequence[Any]]]:
-        """Yields the rows of a query in lists of bounded length."""
-        rows = self._rows(kind, query, values)
+    def _chunks(
+        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
+    ) -> Iterator[list[Sequence[Any]]]:
+        """Yields the rows of `_rows` in lists of bounded length."""
+        rows = self._rows(kind, query, values, column)
         while chunk := list(islice(rows, READ_ROWS)):
             yield chunk
 
@@ -313,13 +330,15 @@ class ProbeStore:
             raise StoreError(f"{self.path}: verdicts of {known or 'no verifier'}; name one of them.")
         return known[0]
 
-    def _rows(self, kind: str, query: str, values: Sequence[Any] = ()) -> Iterator[Sequence[Any]]:
-        """Yields the rows of a query over the files of all writers."""
+    def _rows(
+        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
+    ) -> Iterator[Sequence[Any]]:
+        """Yields the rows of a query over the files of all writers that have the column."""
         for file in sorted(self.path.glob(f"{kind}-*.sqlite")):
             with disk_errors(file):
                 connection = sqlite3.connect(file, timeout=60)
                 try:
-                    if _has_table(connection, kind):
+                    if _has_column(connection, kind, column):
                         yield from connection.execute(query, values)
                 finally:
                     connection.close()
@@ -350,9 +369,10 @@ def store_name(arm: Arm, problems: ProblemSet) -> str:
     return f"{arm.arm_id}-{problems.content_id}"
 
 
-def _has_table(connection: sqlite3.Connection, table: str) -> bool:
-    """Returns False for the empty file that a process leaves when it is killed before its first commit."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is not None
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Returns False for the empty file of a process killed before its first commit, and for an older file's column."""
+    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    return connection.execute(query, (table, column)).fetchone() is not None
 
 
 def _describe(arm: Arm, problems: ProblemSet) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from probes.analyses.answers import distinct_correct
 from probes.analyses.cells import four_cells
 from probes.analyses.curves import curve_rows, pass_at_k_curve
+from probes.analyses.modes import compare_modes
 from probes.analyses.rates import Rates, rates
 from probes.estimators import Counts, error_bounds
 from probes.files import plain, write_atomically
@@ -185,11 +186,18 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "no_answer_rate": probe.rates.no_answer_rate,
         "mean_tokens": probe.rates.mean_tokens,
         "distinct_correct": distinct.mean,
+        "modes": _modes(probe),
         "scores": probe.entry.scores,
         "against_base": None,
         "gained": [],
         "lost": [],
     }
+
+
+def _modes(probe: Measured) -> dict[str, Any] | None:
+    """Returns pass@1 in both modes of the verifier, or None where it has one."""
+    other = probe.store.other_outcomes(probe.entry.verifier_id)
+    return asdict(compare_modes(probe.outcomes, other, probe.plan.first_look)) if other else None
 
 
 def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float]] | None:

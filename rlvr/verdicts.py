@@ -24,6 +24,18 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
+class Mode(StrEnum):
+    """Which answers count: in whatever form they stand (`lenient`), or in the form asked for only (`strict`)."""
+
+    LENIENT = "lenient"
+    STRICT = "strict"
+
+
+def mode_of(verifier_id: str) -> Mode:
+    """Returns the mode that a verifier with two modes shows; its id names it."""
+    return Mode.STRICT if f"-{Mode.STRICT}-" in verifier_id else Mode.LENIENT
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One verifier's record for one completion.
@@ -32,11 +44,13 @@ class Verdict:
         outcome: what was decided.
         answer: the extracted answer in a normal form, or None where there is none. At most 1,000 characters.
         reason: one line for a person. At most 1,000 characters.
+        other: the outcome in the verifier's other mode, where it has two (`math`: lenient and strict), else None.
     """
 
     outcome: Outcome
     answer: str | None = None
     reason: str = ""
+    other: Outcome | None = None
 
     @property
     def correct(self) -> bool:
@@ -48,8 +62,12 @@ def account_for_truncation(verdict: Verdict, truncated: bool) -> Verdict:
     """Returns the verdict of a completion that was cut off at the token limit.
 
     A cut completion that is already correct stays `correct`; one that is wrong or has no answer becomes `truncated`,
-    because the model did not finish. Failures of the verifier stay what they are.
+    because the model did not finish. Failures of the verifier stay what they are. Both modes follow the same rule.
     """
-    if truncated and verdict.outcome in (Outcome.WRONG, Outcome.UNPARSED):
-        return replace(verdict, outcome=Outcome.TRUNCATED)
-    return verdict
+    if not truncated:
+        return verdict
+    return replace(verdict, outcome=_unfinished(verdict.outcome), other=verdict.other and _unfinished(verdict.other))
+
+
+def _unfinished(outcome: Outcome) -> Outcome:
+    return Outcome.TRUNCATED if outcome in (Outcome.WRONG, Outcome.UNPARSED) else outcome

@@ -8,6 +8,7 @@
     reliability   pass^k, G-Pass@k, Cover@tau
     extrapolation pass@k beyond the draws, with a check of the fit
     rates         truncation, no answer, length
+    modes         pass@1 in both modes of a verifier
     perplexity    one arm's completions under another, token entropy; by a real forward pass
     guessability  leaving out what is solved without reasoning
     reasoning     hook for a judge of reasoning steps, CoT-pass@k

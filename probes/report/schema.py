@@ -62,6 +62,15 @@ class Cells(TypedDict):
     mcnemar_p: float | None
 
 
+class Modes(TypedDict):
+    """One step in both modes of its verifier."""
+
+    num_draws: int
+    shown: float
+    other: float
+    num_changed: int
+
+
 class AgainstBase(TypedDict):
     """One step compared with step 0 on the same problems."""
 
@@ -86,6 +95,7 @@ Probe = TypedDict(
         "no_answer_rate": float,
         "mean_tokens": float,
         "distinct_correct": float,
+        "modes": NotRequired[Modes | None],
         "scores": dict[str, Any] | None,
         "against_base": AgainstBase | None,
         "gained": list[str],

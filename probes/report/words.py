@@ -10,6 +10,7 @@ from typing import Any
 
 from probes.report.figures import TRAINING_ROWS, training_rows
 from probes.report.schema import Difference, Probe, Summary, VerdictWord
+from rlvr.verdicts import Mode, mode_of
 
 NOTEWORTHY_RATE = 0.05
 NONE = "–"  # noqa: RUF001 - an en dash stands for no value
@@ -92,6 +93,7 @@ def cautions(summary: Summary) -> list[str]:
     return [
         *_rate_cautions(probes),
         *_verifier_cautions(probes),
+        *_mode_cautions(summary),
         *_duplicates(summary["problems"]["num_duplicates"]),
         *summary.get("notes", []),
     ]
@@ -219,6 +221,24 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
         if found := [f"{count:,} at step {step}" for step, count in counts if count]:
             lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
     return lines
+
+
+def _mode_cautions(summary: Summary) -> list[str]:
+    """Returns which mode of the verifier is shown and what pass@1 is in the other one, at first and last step."""
+    found = [(probe["step"], modes) for probe in _first_and_last(summary) if (modes := probe.get("modes"))]
+    if not found:
+        return []
+    shown = mode_of(summary["verifier"])
+    other = Mode.STRICT if shown is Mode.LENIENT else Mode.LENIENT
+    steps = [
+        f"{number(each['other'], 3)} in place of {number(each['shown'], 3)} at step {step} ({each['num_changed']:,} "
+        f"draws differ)"
+        for step, each in found
+    ]
+    return [
+        f"Verifier mode: {shown} is shown. In the {other} mode, pass@1 over the first "
+        f"{found[0][1]['num_draws']} draws of each problem is {', '.join(steps)}."
+    ]
 
 
 def plan(value: Mapping[str, Any]) -> str:

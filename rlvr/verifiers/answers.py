@@ -7,6 +7,8 @@ Extraction is linear in the length of the text, since a model can write anything
 """
 
 import re
+from enum import StrEnum
+from typing import NamedTuple
 
 MAX_LINE_CHARS = 2000  # of a line that states an answer; patterns over it may take quadratic time
 
@@ -20,7 +22,10 @@ _NUMBER = re.compile(r"(?:(?<![\w.)])[-+])?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
-_GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+_GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
+_REPEATING_DECIMAL = re.compile(r"([+-]?\d*)\.(\d*)\\overline\s*\{(\d+)\}")
+_E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
+_LINE_BREAKS = re.compile(r"(?:\\\\|\\newline(?![A-Za-z])|\s)+$")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _SIZED_BRACKET = re.compile(r"\\(?:left|right)(?![A-Za-z])\.?|\\[bB]igg?[lr]?(?![A-Za-z])")
 _SPACING = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![A-Za-z])")
@@ -33,17 +38,38 @@ _FREE_SPACE = re.compile(r"(?<!\d) | (?!\d)")
 _LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
 
 
-def extract_answer(completion: str) -> str | None:
-    r"""Returns the answer that a completion ends with, or None where there is none.
+class Form(StrEnum):
+    r"""How a completion states its answer.
 
-    In this order: the last `\boxed{...}` with balanced braces, the last `#### x`, the last "answer is ..." or
-    "answer: ...", the last number.
+    `boxed`: the last `\boxed{...}` with balanced braces; `hash`: the last `#### x`; `stated`: the last "answer is ..."
+    or "answer: ..."; `number`: the last number.
     """
-    boxed = last_boxed(completion)
-    if boxed is not None:
-        return boxed
-    marked = _line_after(completion, completion.rfind("####") + len("####")) if "####" in completion else ""
-    return marked or _stated(completion) or _last_number(completion)
+
+    BOXED = "boxed"
+    HASH = "hash"
+    STATED = "stated"
+    NUMBER = "number"
+
+
+class Found(NamedTuple):
+    """An answer and the form in which it was found."""
+
+    form: Form
+    text: str
+
+
+def find_answer(completion: str, asked: Form = Form.BOXED) -> Found | None:
+    """Returns the answer in the form asked for, else in the first other form that there is, else None."""
+    for form in (asked, *(form for form in Form if form is not asked)):
+        if text := _FINDERS[form](completion):
+            return Found(form, text)
+    return None
+
+
+def extract_answer(completion: str) -> str | None:
+    """Returns the answer of a completion in whatever form, or None where there is none."""
+    found = find_answer(completion)
+    return found.text if found else None
 
 
 def last_boxed(text: str) -> str | None:
@@ -60,6 +86,12 @@ def last_boxed(text: str) -> str | None:
             if start in starts and text[start : match.start()].strip():
                 found = max(found, (start, match.start()))
     return text[found[0] : found[1]].strip() or None
+
+
+def _marked(text: str) -> str | None:
+    """Returns the rest of the line after the last `####`, or None."""
+    start = text.rfind("####")
+    return _line_after(text, start + len("####")) if start >= 0 else None
 
 
 def _stated(text: str) -> str | None:
@@ -87,6 +119,9 @@ def _last_number(text: str) -> str | None:
     return numbers[-1].rstrip(",") if numbers else None
 
 
+_FINDERS = {Form.BOXED: last_boxed, Form.HASH: _marked, Form.STATED: _stated, Form.NUMBER: _last_number}
+
+
 def clean(answer: str) -> str:
     """Returns an answer without what only decorates it; it remains readable for a LaTeX parser."""
     text = _UNPRINTABLE.sub("", answer).replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace(",\\!", ",")
@@ -95,9 +130,28 @@ def clean(answer: str) -> str:
         text = pattern.sub(substitute, text)
     for left, right in (("\\(", "\\)"), ("\\[", "\\]")):
         text = text.strip().removeprefix(left).removesuffix(right)
-    text = _UNIT.sub("", text.strip().rstrip(".").strip())
+    text = _UNIT.sub("", _LINE_BREAKS.sub("", text.strip()).rstrip(".").strip())
+    return _number_notation(text)
+
+
+def _number_notation(text: str) -> str:
+    """Returns a number in digit groups, with a repeating part or in e-notation as parsers read it; else the text."""
     compact = text.replace(", ", ",")
-    return compact.replace(",", "") if _GROUPED_NUMBER.fullmatch(compact) else text
+    if _GROUPED_NUMBER.fullmatch(compact):
+        return compact.replace(",", "").replace(" ", "")
+    if match := _E_NOTATION.fullmatch(text):
+        return f"{match[1]} \\cdot 10^{{{int(match[2])}}}"
+    if match := _REPEATING_DECIMAL.fullmatch(text):
+        return _as_fraction(*match.groups())
+    return text
+
+
+def _as_fraction(whole: str, fixed: str, repeated: str) -> str:
+    r"""Returns a repeating decimal as a fraction: 0.1\overline{6} is (16 - 1) / 90."""
+    digits = whole.lstrip("+-")
+    over = int(f"{digits}{fixed}{repeated}") - int(f"{digits}{fixed}" or "0")
+    under = int("9" * len(repeated) + "0" * len(fixed))
+    return f"{'-' if whole.startswith('-') else ''}\\frac{{{over}}}{{{under}}}"
 
 
 def normal_form(answer: str) -> str:

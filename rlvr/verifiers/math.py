@@ -8,15 +8,25 @@ processes under a hard deadline, and this module does not import it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome, Verdict
-from rlvr.verifiers.answers import clean, extract_answer, is_integer, is_plain, is_words, last_boxed, normal_form
+from rlvr.verdicts import Mode, Outcome, Verdict
+from rlvr.verifiers.answers import (
+    Form,
+    Found,
+    clean,
+    find_answer,
+    is_integer,
+    is_plain,
+    is_words,
+    last_boxed,
+    normal_form,
+)
 from rlvr.verifiers.pool import TaskFailure, WorkerPool
 
 MAX_VERDICT_CHARS = 1000  # of an answer or a reason in a verdict
@@ -44,7 +54,12 @@ class MathVerifier:
     recursion limit of a worker is a `timeout`; a worker that dies or an exception in math-verify is an `error`, which
     is not remembered. Workers start when the first pair needs them. Not for use by several threads at a time.
 
+    Two modes: `lenient` takes the answer in whatever form it stands; `strict` takes the form asked for and calls any
+    other `unparsed`. A verdict's outcome is that of `mode`, its `other` that of the other one.
+
     Args:
+        mode: `lenient` or `strict`.
+        form: that the prompt asks for.
         num_workers: worker processes; by default this process's share of the cores, at most 8.
         deadline_s: longest time for one pair.
         max_answer_chars: a longer answer is wrong without being read.
@@ -56,9 +71,15 @@ class MathVerifier:
     """
 
     def __init__(
-        self, num_workers: int | None = None, deadline_s: float = 5.0, max_answer_chars: int = MAX_VERDICT_CHARS
+        self,
+        mode: str = "lenient",
+        form: str = "boxed",
+        num_workers: int | None = None,
+        deadline_s: float = 5.0,
+        max_answer_chars: int = MAX_VERDICT_CHARS,
     ) -> None:
-        self.verifier_id = f"math@1+math-verify-{version('math-verify')}"
+        self.mode, self.form = Mode(mode), Form(form)
+        self.verifier_id = f"math@2-{mode}-{form}+math-verify-{version('math-verify')}"
         self.max_answer_chars = max_answer_chars
         self.pool = WorkerPool(_work, _warm_up, num_workers=num_workers, deadline_s=deadline_s)
         self._known: dict[_Pair, Verdict] = {}
@@ -80,14 +101,28 @@ class MathVerifier:
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
-        pairs = [_pair(problem, completion) for problem, completion in items]
+        found = [find_answer(completion, self.form) for _, completion in items]
+        pairs = [
+            None if each is None else _Pair(_gold(problem), each.text)
+            for each, (problem, _) in zip(found, items, strict=True)
+        ]
         verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
         none = Verdict(Outcome.UNPARSED, reason="no answer found")
-        return [none if pair is None else verdicts[pair] for pair in pairs]
+        judged = [none if pair is None else verdicts[pair] for pair in pairs]
+        return [self._in_mode(verdict, each) for verdict, each in zip(judged, found, strict=True)]
 
     def close(self) -> None:
         """Stops the worker processes; the next pair that needs them starts new ones."""
         self.pool.close()
+
+    def _in_mode(self, lenient: Verdict, found: Found | None) -> Verdict:
+        """Returns the verdict of the mode, with the outcome of the other one beside it."""
+        is_asked = found is None or found.form is self.form
+        strict = lenient.outcome if is_asked else Outcome.UNPARSED
+        if self.mode is Mode.LENIENT:
+            return replace(lenient, other=strict)
+        reason = lenient.reason if is_asked else f"the answer is not in the form asked for ({self.form})"
+        return replace(lenient, outcome=strict, reason=reason, other=lenient.outcome)
 
     def _judge(self, pairs: Iterable[_Pair]) -> dict[_Pair, Verdict]:
         """Returns the verdicts of distinct pairs."""
@@ -99,7 +134,7 @@ class MathVerifier:
             else:
                 verdicts[pair] = verdict
         if hard:
-            results = self.pool.run([("compare", clean(pair.gold), clean(pair.answer)) for pair in hard])
+            results = self.pool.run([("compare", *_readable(pair)) for pair in hard])
             verdicts |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
         self._remember(verdicts)
         return verdicts
@@ -113,7 +148,7 @@ class MathVerifier:
         gold, answer = pair.forms
         if not answer:
             return Verdict(Outcome.UNPARSED, reason="no answer found")
-        if gold == answer:
+        if gold.removesuffix("%") == answer.removesuffix("%"):
             return _verdict(Outcome.CORRECT, answer)
         if is_words(pair.gold):
             return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
@@ -151,10 +186,12 @@ def _gold(problem: Problem) -> str:
     return last_boxed(problem.answer) or problem.answer
 
 
-def _pair(problem: Problem, completion: str) -> _Pair | None:
-    """Returns what has to be compared, or None where the completion has no answer."""
-    answer = extract_answer(completion)
-    return None if answer is None else _Pair(_gold(problem), answer)
+def _readable(pair: _Pair) -> tuple[str, str]:
+    """Returns gold and answer for a parser; two percentages are compared without their signs."""
+    gold, answer = clean(pair.gold), clean(pair.answer)
+    if gold.endswith("%") and answer.endswith("%"):
+        return gold[:-1], answer[:-1]
+    return gold, answer
 
 
 def _verdict(outcome: Outcome, form: str, reason: str = "") -> Verdict:
@@ -180,6 +217,9 @@ def _warm_up() -> None:
     _work("compare", r"\frac{1}{2}", "0.5")
 
 
+_ALWAYS: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None, "raise_on_error": True}
+
+
 def _work(kind: str, gold: str, answer: str) -> bool:
     """Returns, in a worker, whether the answer equals gold (`compare`) or gold is readable as mathematics (`read`)."""
     expressions = _expressions(gold)
@@ -187,7 +227,7 @@ def _work(kind: str, gold: str, answer: str) -> bool:
         return any(not isinstance(expression, str) for expression in expressions)
     from math_verify import verify
 
-    return bool(verify(expressions, _expressions(answer), timeout_seconds=None, raise_on_error=True))
+    return bool(verify(expressions, _expressions(answer), **_ALWAYS))
 
 
 def _expressions(answer: str) -> list[Any]:

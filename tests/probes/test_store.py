@@ -293,3 +293,29 @@ def test_sqlite_keeps_the_rollback_journal(tmp_path):
     connection = sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite")
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     connection.close()
+
+
+def test_outcomes_of_a_verifier_with_two_modes_stand_beside_each_other(tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(key, index) for key in IDS for index in range(2)])
+    lenient, strict = Outcome.CORRECT, Outcome.UNPARSED
+    both = [(key, 0, Verdict(lenient, "2", "", strict)) for key in IDS]
+    store.add_verdicts("math", both + [(key, 1, Verdict(lenient, "2", "", lenient)) for key in IDS])
+    assert store.outcomes("math").counts().c_P.tolist() == [2, 2, 2]
+    assert store.other_outcomes("math").counts().c_P.tolist() == [1, 1, 1]
+    store.add_verdicts("one mode", [(key, index, verdict(lenient)) for key in IDS for index in range(2)])
+    assert store.other_outcomes("one mode") is None
+
+
+def test_verdicts_of_an_older_file_are_read_and_added_to(tmp_path):
+    """An older file has no column for the other mode."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(key, 0) for key in IDS])
+    store.add_verdicts("old", [(key, 0, verdict(Outcome.CORRECT)) for key in IDS])
+    with sqlite3.connect(store.path / "verdicts-00000.sqlite") as connection:
+        connection.execute("ALTER TABLE verdicts DROP COLUMN other")
+    assert store.outcomes("old").counts().c_P.tolist() == [1, 1, 1]
+    assert store.other_outcomes("old") is None
+    store.add_verdicts("new", [(key, 0, Verdict(Outcome.WRONG, other=Outcome.CORRECT)) for key in IDS])
+    assert store.other_outcomes("new").counts().c_P.tolist() == [1, 1, 1]
+    assert store.outcomes("old").counts().c_P.tolist() == [1, 1, 1]

@@ -9,7 +9,7 @@ import pytest
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem, load_problems
-from rlvr.verdicts import Outcome
+from rlvr.verdicts import Outcome, mode_of
 from rlvr.verifiers.answers import extract_answer
 from rlvr.verifiers.math import MathVerifier
 
@@ -56,6 +56,38 @@ def test_the_answer_of_a_completion(completion, expected):
 )
 def test_verdicts(verifier, gold, completion, expected):
     assert outcome(verifier, gold, completion) == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "completion", "lenient", "strict"),
+    [
+        ("boxed", r"\boxed{18}", Outcome.CORRECT, Outcome.CORRECT),
+        ("boxed", r"#### 17, or rather \boxed{18}", Outcome.CORRECT, Outcome.CORRECT),
+        ("boxed", "#### 18", Outcome.CORRECT, Outcome.UNPARSED),
+        ("boxed", "#### 17", Outcome.WRONG, Outcome.UNPARSED),
+        ("boxed", r"\boxed{17}", Outcome.WRONG, Outcome.WRONG),
+        ("boxed", "I do not know", Outcome.UNPARSED, Outcome.UNPARSED),
+        ("hash", "#### 18", Outcome.CORRECT, Outcome.CORRECT),
+        ("hash", "\\boxed{17}\n#### 18", Outcome.CORRECT, Outcome.CORRECT),
+        ("hash", r"\boxed{18}", Outcome.CORRECT, Outcome.UNPARSED),
+        ("hash", "The answer is 18.", Outcome.CORRECT, Outcome.UNPARSED),
+        ("stated", "The answer is 18.", Outcome.CORRECT, Outcome.CORRECT),
+        ("number", "so 18", Outcome.CORRECT, Outcome.CORRECT),
+    ],
+)
+def test_the_strict_mode_takes_the_form_asked_for_only(form, completion, lenient, strict):
+    items = [(Problem("q", "18"), completion)]
+    verdict = MathVerifier("lenient", form).verify(items)[0]
+    assert (verdict.outcome, verdict.other) == (lenient, strict)
+    verdict = MathVerifier("strict", form).verify(items)[0]
+    assert (verdict.outcome, verdict.other) == (strict, lenient)
+
+
+def test_modes_and_forms_have_ids_of_their_own():
+    ids = {MathVerifier(mode, form).verifier_id for mode in ("lenient", "strict") for form in ("boxed", "hash")}
+    assert len(ids) == 4
+    assert mode_of(MathVerifier("strict").verifier_id) == "strict"
+    assert mode_of(MathVerifier().verifier_id) == "lenient"
 
 
 def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier):

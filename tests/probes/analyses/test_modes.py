@@ -1,0 +1,31 @@
+"""Two modes of a verifier over the first draws, by hand, and what the report says of them."""
+
+import numpy as np
+import pytest
+
+from probes.analyses.modes import Modes, compare_modes
+from probes.outcomes import CODES, NOT_DRAWN, Outcomes
+from probes.report import words
+from rlvr.verdicts import Outcome
+
+C, W, U = (CODES[outcome] for outcome in (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED))
+
+
+def outcomes(*rows):
+    return Outcomes(("p", "q"), (None, None), np.array(rows, dtype=np.int8))
+
+
+def test_both_modes_are_read_from_the_draws_that_every_problem_has():
+    shown = outcomes([C, C, W, W, W, W], [C, W, C, C, NOT_DRAWN, NOT_DRAWN])
+    other = outcomes([C, U, U, W, C, C], [C, U, U, U, NOT_DRAWN, NOT_DRAWN])
+    assert compare_modes(shown, other, 4) == Modes(4, pytest.approx(5 / 8), pytest.approx(2 / 8), 3)
+
+
+def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
+    probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
+    lines = words._mode_cautions({"verifier": "math@2-lenient-boxed+math-verify-0.9.0", "probes": [probe]})
+    assert lines == [
+        "Verifier mode: lenient is shown. In the strict mode, pass@1 over the first 32 draws of each problem is 0.250 "
+        "in place of 0.500 at step 0 (1,200 draws differ)."
+    ]
+    assert words._mode_cautions({"verifier": "countdown@1", "probes": [{"step": 0, "modes": None}]}) == []
