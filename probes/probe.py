@@ -1,7 +1,7 @@
 """One probe: make the draws that a plan owes, judge them, keep both.
 
 Owns: what a measurement is, the loop from plan to verdicts, and the sharding of problems over processes.
-Does not own: sampling (`probes.engines`), storage (`probes.store`), judging (`rlvr.verifiers`), estimates.
+Does not own: sampling (`probes.engines`), storage (`probes.store`), judging (`probes.judging`), estimates.
 
 Read this first: it is the whole measurement in one screen.
 """
@@ -9,22 +9,18 @@ Read this first: it is the whole measurement in one screen.
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
-
-from tqdm.auto import tqdm
 
 from probes.arm import Sampling
 from probes.engines import Engine, Request
+from probes.judging import Judge, judge
 from probes.plan import Plan
 from probes.store import Draw, ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.prompts import Prompt, PromptFormat
-from rlvr.verdicts import Verdict, account_for_truncation
 from rlvr.verifiers import Verifier
 
-JUDGE_CHUNK = 4096  # draws judged in one call
 FLUSH_DRAWS, FLUSH_S = 512, 5.0  # a batch becomes durable when it has so many draws, or is so old
 
 
@@ -79,12 +75,13 @@ def run_probe(
         while requests := owed_requests(store, mine, prompts, plan, verifier.verifier_id):
             expect(progress, sum(len(request.draw_indices) for request in requests))
             num_delivered = 0
-            for draws in batched(engine.sample(requests)):
-                num_delivered += len(draws)
-                store.add_draws(draws)
-                store.add_verdicts(verifier.verifier_id, verdicts_of(draws, mine, verifier))
-                if progress is not None:
-                    progress.update(len(draws))
+            with Judge(store, mine, verifier) as judging:
+                for draws in batched(engine.sample(requests)):
+                    num_delivered += len(draws)
+                    store.add_draws(draws)
+                    judging.add(draws)
+                    if progress is not None:
+                        progress.update(len(draws))
             if not num_delivered:
                 raise EngineError(f"{store.path}: the engine {engine.name} delivered no draw; check its output.")
 
@@ -120,36 +117,6 @@ def batched(stream: Iterator[Sequence[Draw]]) -> Iterator[list[Draw]]:
         raise
     if batch:
         yield batch
-
-
-def judge(
-    store: ProbeStore,
-    problems: Mapping[str, Problem],
-    verifier: Verifier,
-    again: bool = False,
-    show_progress: bool = False,
-) -> int:
-    """Judges stored draws of these problems that have no verdict or an `error`, or all of them; returns how many."""
-    draws = store.draws() if again else store.unjudged(verifier.verifier_id)
-    waiting = (draw for draw in draws if draw.problem_id in problems)
-    num_judged = 0
-    with tqdm(desc="verdicts", unit="draw", leave=False, disable=not show_progress) as bar:
-        while chunk := list(islice(waiting, JUDGE_CHUNK)):
-            store.add_verdicts(verifier.verifier_id, verdicts_of(chunk, problems, verifier))
-            num_judged += len(chunk)
-            bar.update(len(chunk))
-    return num_judged
-
-
-def verdicts_of(
-    draws: Sequence[Draw], problems: Mapping[str, Problem], verifier: Verifier
-) -> list[tuple[str, int, Verdict]]:
-    """Returns (problem_id, draw_index, verdict) of each draw, truncation accounted for."""
-    verdicts = verifier.verify([(problems[draw.problem_id], draw.completion) for draw in draws])
-    return [
-        (draw.problem_id, draw.draw_index, account_for_truncation(verdict, draw.truncated))
-        for draw, verdict in zip(draws, verdicts, strict=True)
-    ]
 
 
 def shard(problems: ProblemSet, process_index: int, num_processes: int) -> list[Problem]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from probes.probe import Measurement, judge, render_prompts, run_probe, shard
+from probes.judging import judge
+from probes.probe import Measurement, render_prompts, run_probe, shard
 from probes.sources import EngineOptions, Source, open_source
 from probes.store import ProbeStore
 

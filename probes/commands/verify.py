@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @json_option
 def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
     """Judge the draws of STORE with another verifier or another version of it; earlier verdicts stay beside the new."""
-    from probes.probe import judge
+    from probes.judging import judge
     from probes.store import ProbeStore
     from rlvr.verifiers import make_verifier
 

@@ -20,6 +20,9 @@ class Verifier(Protocol):
 
     Attributes:
         verifier_id: name and version, for example `math@math-verify-0.9.0`; verdicts are stored under it.
+
+    A verifier may say `uses_workers = True`: it judges in processes of its own, and can be called from any thread, one
+    at a time. Then a probe generates on while it judges.
     """
 
     verifier_id: str

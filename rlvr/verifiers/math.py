@@ -4,7 +4,7 @@ Owns: the order of decisions (strings first, math-verify second), the door to ma
 Does not own: finding the answer in a text (`rlvr.verifiers.answers`), killing workers (`rlvr.verifiers.pool`).
 
 math-verify runs sympy, which can take for ever on a short answer such as `9^{9^{9^{9}}}`. So it runs in worker
-processes under a hard deadline, and this module does not import it.
+processes under a hard deadline (`rlvr.verifiers.math_worker`), and this module does not import it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -70,18 +70,20 @@ class MathVerifier:
         <Outcome.CORRECT: 'correct'>
     """
 
+    uses_workers = True
+
     def __init__(
         self,
         mode: str = "lenient",
         form: str = "boxed",
         num_workers: int | None = None,
-        deadline_s: float = 5.0,
+        deadline_s: float = 3.0,
         max_answer_chars: int = MAX_VERDICT_CHARS,
     ) -> None:
         self.mode, self.form = Mode(mode), Form(form)
         self.verifier_id = f"math@2-{mode}-{form}+math-verify-{version('math-verify')}"
         self.max_answer_chars = max_answer_chars
-        self.pool = WorkerPool(_work, _warm_up, num_workers=num_workers, deadline_s=deadline_s)
+        self.pool = WorkerPool("rlvr.verifiers.math_worker", "work", num_workers, deadline_s)
         self._known: dict[_Pair, Verdict] = {}
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
@@ -205,33 +207,3 @@ def _verdict_of(result: Any, pair: _Pair) -> Verdict:
     if isinstance(result, TaskFailure):
         return _verdict(result.outcome, answer, result.reason)
     return _verdict(Outcome.CORRECT if result else Outcome.WRONG, answer)
-
-
-def _warm_up() -> None:
-    """Imports math-verify in a new worker and runs it once, so that deadlines measure answers only."""
-    import logging
-
-    import math_verify  # noqa: F401
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
-    _work("compare", r"\frac{1}{2}", "0.5")
-
-
-_ALWAYS: dict[str, Any] = {"allow_set_relation_comp": True, "timeout_seconds": None, "raise_on_error": True}
-
-
-def _work(kind: str, gold: str, answer: str) -> bool:
-    """Returns, in a worker, whether the answer equals gold (`compare`) or gold is readable as mathematics (`read`)."""
-    expressions = _expressions(gold)
-    if kind == "read":
-        return any(not isinstance(expression, str) for expression in expressions)
-    from math_verify import verify
-
-    return bool(verify(expressions, _expressions(answer), **_ALWAYS))
-
-
-def _expressions(answer: str) -> list[Any]:
-    """Returns math-verify's readings of an answer, in a worker."""
-    from math_verify import parse
-
-    return list(parse(f"\\boxed{{{answer}}}", parsing_timeout=None, raise_on_error=True))

@@ -3,20 +3,24 @@
 Owns: starting, limiting, killing and replacing workers, and what became of each task.
 Does not own: what a task computes (`rlvr.verifiers.math`).
 
-Workers are new interpreters, never forks: the parent may hold torch and its threads. They do not import the parent's
-main script, so a script needs no `if __name__ == "__main__"` guard, and they hold no more than the task's own imports.
+Workers are forks of a clean server process (multiprocessing's forkserver), never of the parent, which may hold torch
+and its threads. The server has imported the task's module, so that a killed worker is replaced in milliseconds.
+Neither imports the parent's main script: a script needs no `if __name__ == "__main__"` guard. A process has one such
+server: the pool that starts first decides what it has imported, and workers of another pool import their module
+themselves.
 """
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -47,8 +51,8 @@ class WorkerPool:
     """Runs a function in killable processes; starts at the first task and again after `close`.
 
     Attributes:
-        function: a module-level function that is called in the worker. Its result must be small and picklable.
-        warm_up: called once in a new worker, before deadlines count.
+        module: that workers import before deadlines count.
+        function: name of its function that is called in the worker. Its result must be small and picklable.
         num_workers: how many tasks run at a time.
         deadline_s: longest time of one task, from its start in the worker.
         max_memory_bytes: address space of one worker.
@@ -56,14 +60,14 @@ class WorkerPool:
 
     def __init__(
         self,
-        function: Callable[..., Any],
-        warm_up: Callable[[], None],
+        module: str,
+        function: str,
         num_workers: int | None = None,
         deadline_s: float = 5.0,
         max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
     ) -> None:
+        self.module = module
         self.function = function
-        self.warm_up = warm_up
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.deadline_s = deadline_s
         self.max_memory_bytes = max_memory_bytes
@@ -118,10 +122,10 @@ class WorkerPool:
                 max_workers=self.num_workers,
                 max_tasks=TASKS_PER_WORKER,
                 initializer=_prepare_worker,
-                initargs=(self.warm_up, self.max_memory_bytes),
-                context=_WorkerContext(),
+                initargs=(self.module, self.max_memory_bytes),
+                context=_context(self.module),
             )
-        args = (self.function, self.deadline_s, task)
+        args = (self.module, self.function, self.deadline_s, task)
         future: Future[Any] = self._pool.schedule(_run_limited, args=args, timeout=self.deadline_s)
         return future
 
@@ -146,8 +150,8 @@ def default_num_workers() -> int:
     return max(1, min(8, cores // max(1, int(local) if local.isdecimal() else 1)))
 
 
-def _prepare_worker(warm_up: Callable[[], None], max_memory_bytes: int) -> None:
-    """Limits a new worker and runs its imports."""
+def _prepare_worker(module: str, max_memory_bytes: int) -> None:
+    """Limits a new worker and imports its module."""
     import resource
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
@@ -155,14 +159,14 @@ def _prepare_worker(warm_up: Callable[[], None], max_memory_bytes: int) -> None:
     limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
     with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    warm_up()
+    importlib.import_module(module)
 
 
-def _run_limited(function: Callable[..., Any], deadline_s: float, task: tuple[Any, ...]) -> Any:
-    """Returns `function(*task)` or what stopped it, in the worker."""
+def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any, ...]) -> Any:
+    """Returns the function's result for a task or what stopped it, in the worker."""
     _limit_cpu_seconds(2 * deadline_s)
     try:
-        return function(*task)
+        return getattr(sys.modules[module], function)(*task)
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "recursion"
         return TaskFailure(Outcome.TIMEOUT, f"exceeded the {what} limit")
@@ -193,16 +197,23 @@ def _main_script_hidden() -> Iterator[None]:
             vars(main).update(hidden)
 
 
-class _WorkerProcess(SpawnProcess):
-    """A spawned process that does not import the parent's main script."""
+class _WorkerProcess(ForkServerProcess):
+    """A fork of the server that does not import the parent's main script."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         with _main_script_hidden():
-            return SpawnProcess._Popen(process_obj)
+            return ForkServerProcess._Popen(process_obj)
 
 
-class _WorkerContext(SpawnContext):
+class _WorkerContext(ForkServerContext):
     """Multiprocessing context of `_WorkerProcess`."""
 
     Process = _WorkerProcess
+
+
+def _context(module: str) -> _WorkerContext:
+    """Returns the context of workers whose server imports a module, unless it runs already."""
+    context = _WorkerContext()
+    context.set_forkserver_preload([module])
+    return context

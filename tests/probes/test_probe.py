@@ -8,8 +8,9 @@ import pytest
 from probes.arm import Sampling, declared_arm
 from probes.engines.scripted import ScriptedEngine
 from probes.estimators import pass_at_k
+from probes.judging import judge
 from probes.plan import Plan
-from probes.probe import FLUSH_DRAWS, batched, judge, render_prompts, run_probe, shard
+from probes.probe import FLUSH_DRAWS, batched, render_prompts, run_probe, shard
 from probes.store import Draw, ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet

@@ -1,10 +1,11 @@
 r"""The math verifier: forms of an answer, pathological answers, killed workers."""
 
 import os
+import resource
 import signal
 import time
-from pathlib import Path
 
+import psutil
 import pytest
 
 from rlvr.errors import ProblemError
@@ -104,6 +105,39 @@ def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier):
     assert all(len(verdict.answer or "") <= 1000 and len(verdict.reason) <= 1000 for verdict in verdicts)
 
 
+def pathological(number: int) -> str:
+    """One of five kinds of answers that hang, fill or break a parser; each number another answer."""
+    kinds = (
+        f"{9 + number}^{{9^{{9^{{9}}}}}}",
+        f"((({number + 9})!)!)!",
+        str(number) + "7" * 100_000,
+        "{" * (400 + number) + "1" + "}" * (400 + number),
+        f"{number}\x00" + r"\frac{" * 60,
+    )
+    return kinds[number % len(kinds)]
+
+
+@pytest.mark.slow
+def test_a_thousand_pathological_answers_end_within_their_deadlines():
+    """Power towers, nested factorials, 100 kB of digits, deep braces, NUL bytes: their neighbours stay right."""
+    deadline_s, num = 1.0, 1000
+    verifier = MathVerifier(num_workers=2, deadline_s=deadline_s)
+    items = []
+    for number in range(num):
+        items.append((Problem("q", "x+1"), rf"\boxed{{{pathological(number)}}}"))
+        items.append((Problem("q", f"x+{number}"), rf"\boxed{{{number}+x}}" if number % 2 else r"\boxed{x-1}"))
+    started = time.monotonic()
+    verdicts = verifier.verify(items)
+    seconds = time.monotonic() - started
+    verifier.close()
+    assert all(verdict.outcome is not Outcome.CORRECT for verdict in verdicts[::2])
+    expected = [Outcome.CORRECT if number % 2 else Outcome.WRONG for number in range(num)]
+    assert [verdict.outcome for verdict in verdicts[1::2]] == expected
+    assert Outcome.ERROR not in {verdict.outcome for verdict in verdicts}
+    assert seconds < num * (deadline_s + 0.7)  # one worker alone, each killed and replaced
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 1024**2  # KiB: the caller holds what it was given
+
+
 def test_a_killed_worker_does_not_take_the_caller_with_it():
     """Every worker is killed; the verdicts after it are right."""
     verifier = MathVerifier(num_workers=1, deadline_s=3.0)
@@ -118,9 +152,8 @@ def test_a_killed_worker_does_not_take_the_caller_with_it():
 
 
 def workers() -> list[int]:
-    """Children that run a worker, not multiprocessing's own resource tracker."""
-    found = [int(text) for text in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    return [pid for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """Children of the server of workers, which is a child of this process."""
+    return [worker.pid for child in psutil.Process().children() for worker in child.children()]
 
 
 def test_a_gold_answer_that_is_no_mathematics_is_named(verifier):
