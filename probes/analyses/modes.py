@@ -37,6 +37,9 @@ def compare_modes(shown: Outcomes, other: Outcomes, num_first: int) -> Modes:
         InputError: a problem has no judged draw among them.
     """
     shown, other = shown.first(num_first), other.first(num_first)
-    estimates = (float(pass_at_k(each.counts(), [1]).estimate_K[0]) for each in (shown, other))
-    changed = (shown.code_PD == CORRECT) != (other.code_PD == CORRECT)
-    return Modes(num_first, *estimates, int(changed.sum()))
+    changed_PD = (shown.code_PD == CORRECT) != (other.code_PD == CORRECT)
+    return Modes(num_first, _pass_at_1(shown), _pass_at_1(other), int(changed_PD.sum()))
+
+
+def _pass_at_1(outcomes: Outcomes) -> float:
+    return float(pass_at_k(outcomes.counts(), [1]).estimate_K[0])
