@@ -45,7 +45,7 @@ class Spec:
         if value is None:
             return None
         if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < at_least:
-            raise self._refusal(key, f"an integer of at least {at_least}")
+            raise self.refusal(key, f"an integer of at least {at_least}")
         return int(value)
 
     def number(self, key: str, default: float) -> float:
@@ -55,17 +55,17 @@ class Spec:
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and value >= 0):
-            raise self._refusal(key, "a number of at least 0")
+            raise self.refusal(key, "a number of at least 0")
         return value
 
     def choice(self, key: str, values: Sequence[str]) -> str:
         """Returns an option that is one of `values`, by default the first."""
         value = self.options.get(key, values[0])
         if value not in values:
-            raise self._refusal(key, f"one of {', '.join(values)}")
+            raise self.refusal(key, f"one of {', '.join(values)}")
         return value
 
-    def _refusal(self, key: str, expected: str) -> InputError:
+    def refusal(self, key: str, expected: str) -> InputError:
         """Returns the error of an option with a bad value."""
         return self.error(f"{self.field}: {self.text!r}: {key} is {self.options[key]!r}; expected {expected}.")
 

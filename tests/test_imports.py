@@ -17,6 +17,7 @@ DOORS = {
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/",),
+    "reasoning_gym": ("rlvr/problems/reasoning_gym.py", "rlvr/verifiers/reasoning_gym.py"),
     "plotly": ("probes/report/",),
     "deepspeed": (),
 }

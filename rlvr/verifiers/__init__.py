@@ -3,8 +3,8 @@
 Owns: the protocol, and the one place that turns a name of a recipe into a verifier.
 Does not own: rewards (`rlvr.rewards`), truncation (`rlvr.verdicts`), storage of verdicts (`probes.store`).
 
-`make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or `package.module:function`
-for a user's own function.
+`make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
+`package.module:function` for a user's own function.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,8 +3,8 @@ r"""The choice verifier: does a completion pick the right option of a multiple c
 Owns: the forms in which an option is named, by its letter or by its text.
 Does not own: finding the answer in a text (`rlvr.verifiers.plain`), showing the options to a model (the question).
 
-Options are labelled A, B, C, ... in order. `problem.meta["choices"]` may list their texts, as a list or as an object from
-letter to text; without it only letters are understood.
+Options are labelled A, B, C, ... in order. `problem.meta["choices"]` may list their texts, as a list or as an object
+from letter to text; without it only letters are understood.
 """
 
 import re
@@ -26,7 +26,7 @@ _ANOTHER = re.compile(r"[)\].]{0,2}\s*(?:,|;|/|&|\band\b|\bor\b)\s*(?:or\s+|and\
 
 
 class ChoiceVerifier(PlainVerifier):
-    r"""Judges by the letter of an option: `B`, `(B)`, `B.`, `\boxed{\text{B}}`, `the answer is B`, or the option's text.
+    r"""Judges by the letter of an option (`B`, `(B)`, `B.`, `\boxed{\text{B}}`, `the answer is B`) or by its text.
 
     Letters stand before texts: where an option's text is itself a letter, the letter means the label. An answer that
     names several options is `unparsed`; so is a last line that neither is a letter nor an option's text.

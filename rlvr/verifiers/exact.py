@@ -17,8 +17,8 @@ SPACES = ("collapse", "ignore", "keep")
 class ExactVerifier(PlainVerifier):
     r"""Judges by equality of strings.
 
-    Quotes, asterisks, `\text{...}` and a final full stop around either string do not count. Where an answer is stated in
-    a sentence, its first sentence may be the answer: "The answer is Paris. It lies on the Seine."
+    Quotes, asterisks, `\text{...}` and a final full stop around either string do not count. Where an answer is stated
+    in a sentence, its first sentence may be the answer: "The answer is Paris. It lies on the Seine."
 
     Args:
         case: `keep` or `ignore`.

@@ -63,7 +63,7 @@ class Number:
 
 
 class NumericVerifier(PlainVerifier):
-    r"""Judges numbers: `1,234.5`, `1.2e3`, `1.2 \times 10^{3}`, `3/4`, `\frac{3}{4}`, `1 1/2`, `50%`, with or without a unit.
+    r"""Judges numbers such as `1,234.5`, `1.2e3`, `1.2 \times 10^{3}`, `3/4`, `\frac{3}{4}`, `1 1/2`, `50%` or `5 km`.
 
     A percentage equals its hundredth (50 % and 0.5) and its own number (50 % and 50); two percentages are compared as
     they are. Units are not compared.

@@ -25,7 +25,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
 class Place(StrEnum):
-    r"""Where a final text stands: in `\boxed{...}`, after `####` or "answer is", or nowhere marked, as the last line."""
+    r"""Where a final text stands: in `\boxed{...}`, after `####` or "answer is", or unmarked, as the last line."""
 
     BOXED = "boxed"
     STATED = "stated"
@@ -107,7 +107,7 @@ class PlainVerifier(ABC):
         """Returns one verdict per (problem, completion), in order; a problem with a fault is an `error`."""
         return [self._verdict(problem, completion) for problem, completion in items]
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - complete as it is
         """Does nothing: there are no workers."""
 
     def _verdict(self, problem: Problem, completion: str) -> Verdict:

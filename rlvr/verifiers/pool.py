@@ -193,12 +193,26 @@ def _main_script_hidden() -> Iterator[None]:
             vars(main).update(hidden)
 
 
+@contextlib.contextmanager
+def _hash_seed_fixed() -> Iterator[None]:
+    """Gives a process started meanwhile a fixed hash seed, so that the order of its sets is the same in every run."""
+    before = os.environ.get("PYTHONHASHSEED")
+    os.environ["PYTHONHASHSEED"] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONHASHSEED"]
+        else:
+            os.environ["PYTHONHASHSEED"] = before
+
+
 class _WorkerProcess(SpawnProcess):
-    """A spawned process that does not import the parent's main script."""
+    """A spawned process that does not import the parent's main script, and has a fixed hash seed."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with _main_script_hidden():
+        with _main_script_hidden(), _hash_seed_fixed():
             return SpawnProcess._Popen(process_obj)
 
 

@@ -36,7 +36,7 @@ def outcome(completion, gold, spec="numeric") -> Outcome:
         (r"1.2 \times 10^{3}", "1200"),
         (r"$3 \cdot 10^5$", "300000"),
         ("6.02 x 10^23", "602000000000000000000000"),
-        ("2 × 10^-2", "0.02"),
+        ("2 \N{MULTIPLICATION SIGN} 10^-2", "0.02"),
         ("3/4", "3/4"),
         ("-3/4", "-3/4"),
         (r"\frac{3}{4}", "3/4"),
@@ -92,7 +92,7 @@ def test_what_is_no_single_number(text):
     ("completion", "value"),
     [
         (r"7 and \boxed{1.5e3}", 1500),
-        ("The answer is 3 × 10^5 km.", 300_000),
+        ("The answer is 3 \N{MULTIPLICATION SIGN} 10^5 km.", 300_000),
         ("The answer is therefore 42 apples.", 42),
         ("The answer is 3 + 4 = 7.", 7),
         ("He pays 5.\n#### 1,018", 1018),
