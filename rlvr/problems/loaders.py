@@ -93,7 +93,7 @@ def _read_jsonl(path: Path) -> list[Problem]:
     """Returns one problem per line that is not blank."""
     lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    problems = [_parse_row(_parse_line(line, f"{path}:{n}"), f"{path}:{n}") for n, line in numbered]
+    problems = [_parse_row(parse_line(line, f"{path}:{n}"), f"{path}:{n}") for n, line in numbered]
     if not problems:
         raise ProblemError(f"{path}: no problems found; expected one JSON object per line.")
     return problems
@@ -117,7 +117,7 @@ def _nearest_file(path: Path) -> str:
     return f"did you mean {path.parent / near[0]}?" if near else "check the path."
 
 
-def _parse_line(line: bytes, where: str) -> object:
+def parse_line(line: bytes, where: str) -> object:
     """Returns the JSON value of one line."""
     try:
         return json.loads(line)
@@ -160,10 +160,12 @@ def _parse_row(row: object, where: str) -> Problem:
         ProblemError: a column is missing, empty or of the wrong type; the message starts with `where`.
     """
     if not isinstance(row, Mapping):
-        raise ProblemError(f"{where}: saw {_kind(row)}, expected an object with `problem` or `question`, and `answer`.")
+        raise ProblemError(
+            f"{where}: saw {kind_of(row)}, expected an object with `problem` or `question`, and `answer`."
+        )
     problem = Problem(
         question=_question(row, where),
-        answer=_answer(row, where),
+        answer=parse_answer(row, where),
         meta=_optional(row, "meta", Mapping, {}, where),
         cluster=_optional(row, "cluster", str, None, where),
     )
@@ -181,19 +183,19 @@ def _question(row: Mapping[str, Any], where: str) -> str:
         raise ProblemError(f"{where}: {_columns(row)}, expected `problem` or `question`; rename the column.")
     value = row[column]
     if not isinstance(value, str):
-        raise ProblemError(f"{where}: `{column}` is {_kind(value)}, expected text; convert the column.")
+        raise ProblemError(f"{where}: `{column}` is {kind_of(value)}, expected text; convert the column.")
     if not value.strip():
         raise ProblemError(f"{where}: `{column}` is empty; write the question or remove the row.")
     return value
 
 
-def _answer(row: Mapping[str, Any], where: str) -> str:
+def parse_answer(row: Mapping[str, Any], where: str) -> str:
     """Returns the gold answer as text: numbers are written out, GSM8K's solution is reduced to what `####` marks."""
     value = row.get("answer")
     if value is None:
         raise ProblemError(f"{where}: {_columns(row)}, expected `answer`; rename or fill the column.")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ProblemError(f"{where}: `answer` is {_kind(value)}, expected text or a number; convert the column.")
+        raise ProblemError(f"{where}: `answer` is {kind_of(value)}, expected text or a number; convert the column.")
     text = value if isinstance(value, str) else _number_text(value, where)
     if "####" in text:
         text = _THOUSANDS_COMMA.sub("", text.rpartition("####")[2])
@@ -216,7 +218,7 @@ def _optional(row: Mapping[str, Any], column: str, kind: type, default: Any, whe
         return default
     if not isinstance(value, kind):
         expected = "text" if kind is str else "an object"
-        raise ProblemError(f"{where}: `{column}` is {_kind(value)}, expected {expected}; convert or drop the column.")
+        raise ProblemError(f"{where}: `{column}` is {kind_of(value)}, expected {expected}; convert or drop the column.")
     return value
 
 
@@ -226,7 +228,7 @@ def _columns(row: Mapping[str, Any]) -> str:
     return f"saw the columns {', '.join(filled)}" if filled else "saw no filled column"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """Returns what a value is, in JSON's words."""
     words = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
     return "null" if value is None else words.get(type(value), type(value).__name__)

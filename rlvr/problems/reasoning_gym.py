@@ -45,7 +45,9 @@ def reasoning_gym_problems(spec: Spec) -> ProblemSet:
         pool.close()
     failure = next((entry for entry in entries if not isinstance(entry, tuple)), None)
     if failure is not None:
-        raise ProblemError(f"problems: {spec.text!r}: {PACKAGE} cannot make it ({failure.reason}); correct the settings.")
+        raise ProblemError(
+            f"problems: {spec.text!r}: {PACKAGE} cannot make it ({failure.reason}); correct the settings."
+        )
     firsts: dict[tuple[str, str], dict[str, Any]] = {}
     for entry, meta in zip(entries, metas, strict=True):
         firsts.setdefault(entry, meta)
