@@ -3,8 +3,8 @@
 Owns: the form of a row, reading and judging in batches, and what is printed.
 Does not own: judging (`rlvr.verifiers`), how errors end a command (`rlvr.console`).
 
-A row is a JSON object with `id`, `completion` and `answer`. `question` is optional; `meta` and every other field are the
-problem's meta. A batch is read and checked before it is judged, and printed before the next one is read.
+A row is a JSON object with `id`, `completion` and `answer`. `question` is optional; `meta` and every other field are
+the problem's meta. A batch is read and checked before it is judged, and printed before the next one is read.
 """
 
 import json
@@ -77,12 +77,13 @@ def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool) -
         ProblemError: a row cannot be used, or there is none; earlier batches have been printed.
     """
     tally = Tally()
+    name = "stdin" if source == "-" else source
     for judged in judge(verifier, source):
         tally.add(judged)
         if as_json:
             click.echo("\n".join(json.dumps(as_record(row, verdict, explain)) for row, verdict in judged))
     if not tally.outcomes:
-        raise ProblemError(f"{source}: no rows found; expected one JSON object per line.")
+        raise ProblemError(f"{name}: no rows found; expected one JSON object per line.")
     if not as_json:
         print_tally(tally, explain)
     num_errors = tally.outcomes[Outcome.ERROR]

@@ -3,9 +3,10 @@ r"""The reasoning_gym verifier: what does a task family's own `score_answer` say
 Owns: finding the answer in a completion, the threshold, and what a worker that scores may not do.
 Does not own: entries (`rlvr.problems.reasoning_gym`), killing workers (`rlvr.verifiers.pool`).
 
-Scorers are code of reasoning-gym on text that a model wrote: some give it to sympy or to Python's `eval`. So they run in
-worker processes under a deadline and a limit of memory, which may not write files, start programs or use the network.
-This stops accidents and simple tricks. It is not a sandbox: text that is evaluated can still change its worker's memory.
+Scorers are code of reasoning-gym on text that a model wrote: some give it to sympy or to Python's `eval`. So they run
+in worker processes under a deadline and a limit of memory, which may not write files, start programs or use the
+network. This stops accidents and simple tricks. It is not a sandbox: text that is evaluated can still change its
+worker's memory.
 """
 
 import math
@@ -37,8 +38,8 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 class ReasoningGymVerifier:
     r"""Scores with reasoning-gym; an answer is correct from `threshold` on.
 
-    The answer is what stands in the last `<answer>...</answer>`, else in the last `\boxed{...}`, else the whole text. The
-    score is in the verdict's reason. `problem.meta` holds `family`, `config`, `seed` and `index`; a worker makes the
+    The answer is what stands in the last `<answer>...</answer>`, else in the last `\boxed{...}`, else the whole text.
+    The score is in the verdict's reason. `problem.meta` holds `family`, `config`, `seed` and `index`; a worker makes the
     entry again from them, and an entry that came out different is an `error`.
 
     Args:

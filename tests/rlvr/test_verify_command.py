@@ -19,7 +19,12 @@ ROWS = [
     {"id": 2, "completion": "#### 41", "answer": 42},
     {"id": "c", "completion": "", "answer": "42", "question": "6 * 7?"},
 ]
-FAILING = "def judge(problem, completion):\n    if completion == 'fail':\n        raise RuntimeError('no idea')\n    return True\n"
+FAILING = """
+def judge(problem, completion):
+    if completion == "fail":
+        raise RuntimeError("no idea")
+    return True
+"""
 
 
 def write(path, rows) -> str:
