@@ -19,7 +19,7 @@ from rlvr.problems.types import Problem, ProblemSet
 from rlvr.spec import Spec, nearest
 
 PACKAGE = "reasoning-gym"
-SIZE = 10_000  # of every data set that entries are taken from
+SIZE = 4_000  # of every data set that entries are taken from
 DEFAULT_NUM = 500
 MIXTURE = "composite"  # not a family; sets are joined with ` + ` instead
 OWN = ("size", "seed")  # settings that `num` and `seed` stand for

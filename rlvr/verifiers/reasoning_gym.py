@@ -13,7 +13,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlvr.errors import ProblemError
@@ -39,8 +39,8 @@ class ReasoningGymVerifier:
     r"""Scores with reasoning-gym; an answer is correct from `threshold` on.
 
     The answer is what stands in the last `<answer>...</answer>`, else in the last `\boxed{...}`, else the whole text.
-    The score is in the verdict's reason. `problem.meta` holds `family`, `config`, `seed` and `index`; a worker makes the
-    entry again from them, and an entry that came out different is an `error`.
+    The score is in the verdict's reason. `problem.meta` holds `family`, `config`, `seed` and `index`; a worker makes
+    the entry again from them, and an entry that came out different is an `error`.
 
     Args:
         threshold: lowest score that is correct, more than 0 and at most 1.
@@ -123,7 +123,8 @@ def warm_up() -> None:
 
 def work(kind: str, *task: Any) -> Any:
     """Returns, in a worker, what a task asks for: `names`, `make` or `score`."""
-    return {"names": names, "make": entry_of, "score": _score}[kind](*task)
+    functions: dict[str, Callable[..., Any]] = {"names": names, "make": entry_of, "score": _score}
+    return functions[kind](*task)
 
 
 def _score(family: str, config: str, seed: int, index: int, question: str, answer: str) -> float:
