@@ -42,18 +42,26 @@ def print_comparison(result: Mapping[str, Any]) -> None:
         ks = shown_ks(part["k"])
         percent = f"{part['confidence']:.0%}"
         table = Table(title=f"pass@k on {name} with {percent} intervals; verdict against the base")
-        for column in ("arm", "step", "rollouts"):
-            table.add_column(column, justify="left" if column == "arm" else "right")
-        for k in ks:
-            table.add_column(f"pass@{k}", no_wrap=True)
-        table.add_row("base", "0", "0", *(estimate_text(part["base"]["pass@k"][str(k)]) for k in ks))
+        for column in ("arm", *(f"pass@{k}" for k in ks)):
+            table.add_column(column, no_wrap=True)
+        table.add_row("base", *(_two_lines(part["base"]["pass@k"][str(k)]) for k in ks), end_section=True)
         for arm, record in part["arms"].items():
-            cells = [f"{estimate_text(record['pass@k'][str(k)])}\n{_word(record, k)}" for k in ks]
-            spent = "\n".join("-" if run["rollouts"] is None else f"{run['rollouts']:,}" for run in record["runs"])
-            table.add_row(arm, "\n".join(str(run["step"]) for run in record["runs"]), spent, *cells)
+            cells = [f"{_two_lines(record['pass@k'][str(k)])}\n{_word(record, k)}" for k in ks]
+            table.add_row("\n".join([arm, *map(_spent, record["runs"])]), *cells, end_section=True)
         console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _spent(run: Mapping[str, Any]) -> str:
+    """Returns the step of a run, and its rollouts where they are known."""
+    rollouts = "" if run["rollouts"] is None else f", {run['rollouts']:,} rollouts"
+    return f"[dim]step {run['step']}{rollouts}[/]"
+
+
+def _two_lines(value: Mapping[str, Any]) -> str:
+    """Returns an estimate above its interval, so that a table fits into 80 columns."""
+    return estimate_text(value).replace(" (", "\n(", 1)
 
 
 def _word(record: Mapping[str, Any], k: int) -> str:

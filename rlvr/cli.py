@@ -1,7 +1,8 @@
 """The command `rlvr`.
 
 Owns: its subcommands and what they print.
-Does not own: the work (`rlvr.composition`, `rlvr.dry_run`), how errors end a command (`rlvr.console`).
+Does not own: the work (`rlvr.composition`, `rlvr.dry_run`, `rlvr.verify_rows`), how errors end a command
+(`rlvr.console`).
 
 Start-up is light: torch and trl are loaded when a recipe is read, not for --help.
 """
@@ -85,6 +86,23 @@ def compare(config: str, output_dir: str | None, as_json: bool) -> None:
 
     print_comparison(result)
     click.echo(f"report: {comparison.output_dir}/report.html")
+
+
+@main.command()
+@click.option("--verifier", required=True, help="As in a recipe, for example math or package.module:function.")
+@click.option("--input", "source", required=True, help="JSONL file with id, completion and answer; - is stdin.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per row: id and outcome.")
+@click.option("--explain", is_flag=True, help="Add the extracted answer and the reason.")
+def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
+    """Judge completions that come as rows, in order.
+
+    A row is {"id", "completion", "answer"}, with an optional "question"; "meta" and other fields are the problem's
+    meta, for example the "choices" of a multiple choice. An outcome "error" means that the verifier failed.
+    """
+    from rlvr.verifiers import make_verifier
+    from rlvr.verify_rows import verify_rows
+
+    verify_rows(make_verifier(verifier), source, as_json, explain)
 
 
 def show_end(summary: dict[str, Any], run_dir: str, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from probes.summary import RunFacts, metrics, write_summary
 from rlvr.models import check_model_name
 from rlvr.problems import ProblemSet, load_problems
 from rlvr.recipe import Recipe
+from rlvr.rewards import alarm_notes
 from rlvr.run_folder import RunFolder, versions
 from rlvr.teaching import check_teacher, demonstrations_of
 from rlvr.train import Inputs, load_inputs, train
@@ -30,6 +31,7 @@ SHOWN_FACTS = (
     "beta",
     "loss_type",
     "scale_rewards",
+    "format_reward",
     "max_steps",
     "max_completion_length",
     "teacher",
@@ -131,8 +133,9 @@ def make_facts(recipe: Recipe, args: Any) -> RunFacts:
 def finish(folder: RunFolder, recipe: Recipe, facts: RunFacts) -> dict[str, Any]:
     """Writes the last summary and the report, and returns the summary."""
     k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
-    said = early_end(folder, k_max)
-    summary = write_summary(folder.path, k_max, folder.log_history(), facts, seed, more_notes=said)
+    log_history = folder.log_history()
+    said = [*early_end(folder, k_max), *alarm_notes(log_history)]
+    summary = write_summary(folder.path, k_max, log_history, facts, seed, more_notes=said)
     write_report(folder.path)
     return summary
 

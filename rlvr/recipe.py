@@ -8,6 +8,7 @@ A recipe has the fields of `RunArguments`, of TRL's `ModelConfig`, and of the al
 """
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,11 +17,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rlvr.algorithms import Algorithm, get_algorithm
+from rlvr.algorithms import SUPERVISED, Algorithm, get_algorithm
 from rlvr.errors import RecipeError
 from rlvr.recipe_fields import RunArguments
 
 NARROWING = ("log", "save", "stop")
+# TRL's own RLOO would learn from the bonus of a completion that the verifier failed on; the others have no rewards.
+WITHOUT_SHAPING = ("rloo_sequence", *SUPERVISED)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,12 @@ def _check_values(recipe: Recipe) -> None:
             raise RecipeError(f"{key}: {getattr(run, key)} is below 1.")
     if run.probe_on_narrowing not in NARROWING:
         raise RecipeError(f"probe_on_narrowing: {run.probe_on_narrowing!r} is not known; use {', '.join(NARROWING)}.")
+    if not 0 <= run.format_reward < math.inf:
+        raise RecipeError(
+            f"format_reward: {run.format_reward} is no bonus; expected 0 (off) or a small number above it."
+        )
+    if run.format_reward and recipe.algorithm.name in WITHOUT_SHAPING:
+        raise RecipeError(f"format_reward: {recipe.algorithm.name} cannot use it; set 0, or another algorithm.")
     if run.guard_patience < 0:
         raise RecipeError(f"guard_patience: {run.guard_patience} is negative; 0 switches the guards off.")
     if run.probe_steps < 0:

@@ -19,10 +19,20 @@ class RunArguments:
         },
     )
     verifier: str | None = field(
-        default=None, metadata={"help": "countdown, math, or package.module:function(problem, completion)."}
+        default=None,
+        metadata={
+            "help": "choice, countdown, exact, math, numeric, reasoning_gym, or package.module:function(problem, "
+            "completion); options as ?key=value&..."
+        },
     )
     train_problems: str | None = field(
-        default=None, metadata={"help": "JSONL file, Hub data set or countdown:SPLIT, options as ?key=value&..."}
+        default=None,
+        metadata={
+            "help": "JSONL file, Hub data set, countdown:SPLIT or reasoning_gym:FAMILY; options as ?key=value&..."
+        },
+    )
+    format_reward: float = field(
+        default=0.0, metadata={"help": "Added to the reward of a completion with an answer in \\boxed{}; 0 is off."}
     )
     prompt_template: str = field(default="{question}", metadata={"help": "Text with one {question}."})
     prompt_system: str | None = field(default=None, metadata={"help": "System message of a chat prompt."})

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from rlvr.errors import RunError
 from rlvr.recipe import Recipe
+from rlvr.recipe_fields import RunArguments
 
 FORMAT = "rlvr.run/1"
 COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
@@ -204,6 +206,7 @@ def _comparable(recipe: Recipe) -> dict[str, Any]:
 
 
 def _different(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns up to five keys whose values differ, with both values."""
+    """Returns up to five keys whose values differ, with both values; a field newer than the folder had its default."""
+    stored = {**{item.name: item.default for item in fields(RunArguments) if item.name in now}, **stored}
     keys = [key for key in sorted({*stored, *now}) if stored.get(key) != now.get(key)]
     return [f"{key} was {stored.get(key)!r}, now {now.get(key)!r}" for key in keys[:5]]

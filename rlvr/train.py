@@ -21,7 +21,7 @@ from rlvr.problems import ProblemSet, load_problems
 from rlvr.progress import show_progress
 from rlvr.prompts import PromptFormat, eos_token_ids
 from rlvr.recipe import Recipe
-from rlvr.rewards import make_reward_function
+from rlvr.rewards import make_format_reward, make_reward_function
 from rlvr.run_folder import MarkComplete, RunFolder, StopAtLastStep, TrainingIsOverError
 from rlvr.verifiers import Verifier, make_verifier
 
@@ -36,6 +36,7 @@ class Inputs:
     verifier: Verifier
     prompt_format: PromptFormat
     demonstrations: Demonstrations | None = None
+    format_reward: float = 0.0
 
 
 def load_inputs(recipe: Recipe) -> Inputs:
@@ -51,7 +52,7 @@ def load_inputs(recipe: Recipe) -> Inputs:
     verifier = make_verifier(run.verifier)
     problems = load_problems(run.train_problems)
     verifier.check_problems(list(problems))
-    return Inputs(problems, verifier, prompt_format)
+    return Inputs(problems, verifier, prompt_format, format_reward=run.format_reward)
 
 
 def train(
@@ -177,8 +178,10 @@ def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:
             "num_rollout_tokens": count_tokens(inputs.demonstrations, lengths),
         }
     stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
-    reward = make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)
-    return {"train_dataset": make_dataset(inputs, tokenizer), "reward_funcs": reward}
+    rewards: list[Any] = [make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)]
+    if inputs.format_reward:
+        rewards.append(make_format_reward(inputs.format_reward))
+    return {"train_dataset": make_dataset(inputs, tokenizer), "reward_funcs": rewards}
 
 
 def make_dataset(inputs: Inputs, tokenizer: Any) -> Any:

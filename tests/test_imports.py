@@ -16,7 +16,8 @@ DOORS = {
     "vllm": ("probes/engines/vllm.py",),
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
-    "math_verify": ("rlvr/verifiers/",),
+    "math_verify": ("rlvr/verifiers/math_worker.py",),
+    "reasoning_gym": ("rlvr/verifiers/reasoning_gym_worker.py",),
     "plotly": ("probes/report/",),
     "deepspeed": (),
 }

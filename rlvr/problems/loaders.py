@@ -1,32 +1,34 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
-Owns: the grammar `location[?key=value&...] [+ ...]`, the column rules, and the messages for rows that break them.
-Does not own: the types (`rlvr.problems.types`), the Countdown generator (`rlvr.problems.countdown`).
+Owns: which locations there are, the joint ` + `, the column rules, and the messages for rows that break them.
+Does not own: options (`rlvr.spec`), the types (`rlvr.problems.types`), what is generated (`rlvr.problems.countdown`,
+`rlvr.problems.reasoning_gym`).
 
-A location is a JSONL file, `countdown:<split>`, or a data set of the Hugging Face Hub (`name` or `org/name`). Files and
-Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally `cluster` and `meta`. A
-`problem_id` column is ignored, because identity comes from content.
+A location is a JSONL file, `countdown:<split>`, `reasoning_gym:<family>`, or a data set of the Hugging Face Hub (`name`
+or `org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally
+`cluster` and `meta`. A `problem_id` column is ignored, because identity comes from content.
 """
 
 import json
 import math
 import random
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from rlvr.errors import ProblemError
 from rlvr.problems.types import Problem, ProblemSet
+from rlvr.spec import Spec, parse_spec
 
 QUESTION_COLUMNS = ("problem", "question")
 FILE_SUFFIXES = (".jsonl", ".json")
 FILE_OPTIONS = ("limit", "seed")
 HUB_OPTIONS = ("name", "split", "revision", "limit", "seed")
 COUNTDOWN = "countdown:"
+REASONING_GYM = "reasoning_gym:"
 JOINT = " + "
 COUNTDOWN_OPTIONS = ("num", "seed", "num_numbers", "max_number")
 
@@ -39,7 +41,8 @@ def load_problems(spec: str) -> ProblemSet:
 
     Args:
         spec: `location[?key=value&...]`. Files take `limit` and `seed`, Hub data sets also `name`, `split` (by default
-            `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and `max_number`. A `seed`
+            `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and `max_number`,
+            `reasoning_gym:<family>` takes `num`, `seed` and the family's own settings. Of rows that are read, `seed`
             shuffles; `limit` then keeps that many distinct problems.
 
     Raises:
@@ -48,79 +51,49 @@ def load_problems(spec: str) -> ProblemSet:
     if JOINT in spec:
         sets = [load_problems(part) for part in spec.split(JOINT)]
         return ProblemSet.of(JOINT.join(each.name for each in sets), [problem for each in sets for problem in each])
-    location, _, query = spec.partition("?")
+    parsed = parse_spec(spec, "problems", ProblemError)
+    location = parsed.name
     if location.startswith(COUNTDOWN):
-        return _load_countdown(spec, location, query)
+        return _load_countdown(parsed.only(*COUNTDOWN_OPTIONS))
+    if location.startswith(REASONING_GYM):
+        from rlvr.problems.reasoning_gym import reasoning_gym_problems
+
+        return reasoning_gym_problems(parsed)
     path = Path(location)
     if path.suffix in FILE_SUFFIXES or path.is_file():
-        options = _options(spec, query, FILE_OPTIONS)
-        return _choose(ProblemSet.of(path.stem, _read_jsonl(path)), spec, options)
+        parsed.only(*FILE_OPTIONS)
+        return _choose(ProblemSet.of(path.stem, _read_jsonl(path)), parsed)
     if _HUB_ID.fullmatch(location):
-        options = _options(spec, query, HUB_OPTIONS)
-        return _choose(ProblemSet.of(location, _read_hub(location, options)), spec, options)
+        rows = _read_hub(location, parsed.only(*HUB_OPTIONS).options)
+        return _choose(ProblemSet.of(location, rows), parsed)
     raise ProblemError(
-        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, or the name of a "
-        "Hub data set (org/name)."
+        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, "
+        "reasoning_gym:<family>, or the name of a Hub data set (org/name)."
     )
 
 
-def _options(spec: str, query: str, known: Collection[str]) -> dict[str, str]:
-    """Returns the options of a spec, each known and given once."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        raise ProblemError(f"problems: {spec!r} has options that are not key=value; write ?key=value&...") from None
-    options: dict[str, str] = {}
-    for key, value in pairs:
-        if key not in known:
-            raise ProblemError(f"problems: {spec!r} has the unknown option {key!r}; {_nearest(key, known)}")
-        if key in options or not value:
-            seen = "is given twice" if key in options else "has no value"
-            raise ProblemError(f"problems: {spec!r}: option {key!r} {seen}; give it one value.")
-        options[key] = value
-    return options
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Returns the part of a message that proposes a known name."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-
-
-def _integer(spec: str, options: Mapping[str, str], key: str, at_least: int) -> int | None:
-    """Returns an option as an integer, or None where it is not given."""
-    if key not in options:
-        return None
-    value = options[key]
-    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < at_least:
-        raise ProblemError(f"problems: {spec!r}: {key} is {value!r}; expected an integer of at least {at_least}.")
-    return int(value)
-
-
-def _choose(problems: ProblemSet, spec: str, options: Mapping[str, str]) -> ProblemSet:
+def _choose(problems: ProblemSet, spec: Spec) -> ProblemSet:
     """Returns the set after the seeded shuffle and the limit."""
-    seed = _integer(spec, options, "seed", at_least=0)
-    limit = _integer(spec, options, "limit", at_least=1)
+    seed, limit = spec.integer("seed", at_least=0), spec.integer("limit", at_least=1)
     rows = list(problems)
     if seed is not None:
         random.Random(seed).shuffle(rows)  # noqa: S311 - reproducible, not secret
     return replace(problems, problems=tuple(rows[:limit]))
 
 
-def _load_countdown(spec: str, location: str, query: str) -> ProblemSet:
+def _load_countdown(spec: Spec) -> ProblemSet:
     """Returns generated problems; every option is an integer."""
     from rlvr.problems.countdown import countdown_problems
 
-    options = _options(spec, query, COUNTDOWN_OPTIONS)
-    numbers = {key: _integer(spec, options, key, at_least=0 if key == "seed" else 1) for key in options}
-    return countdown_problems(location.removeprefix(COUNTDOWN), **{k: v for k, v in numbers.items() if v is not None})
+    numbers = {key: spec.integer(key, at_least=0 if key == "seed" else 1) for key in spec.options}
+    return countdown_problems(spec.name.removeprefix(COUNTDOWN), **{k: v for k, v in numbers.items() if v is not None})
 
 
 def _read_jsonl(path: Path) -> list[Problem]:
     """Returns one problem per line that is not blank."""
     lines = _read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    problems = [_parse_row(_parse_line(line, f"{path}:{n}"), f"{path}:{n}") for n, line in numbered]
+    problems = [_parse_row(parse_line(line, f"{path}:{n}"), f"{path}:{n}") for n, line in numbered]
     if not problems:
         raise ProblemError(f"{path}: no problems found; expected one JSON object per line.")
     return problems
@@ -144,7 +117,7 @@ def _nearest_file(path: Path) -> str:
     return f"did you mean {path.parent / near[0]}?" if near else "check the path."
 
 
-def _parse_line(line: bytes, where: str) -> object:
+def parse_line(line: bytes, where: str) -> object:
     """Returns the JSON value of one line."""
     try:
         return json.loads(line)
@@ -187,10 +160,12 @@ def _parse_row(row: object, where: str) -> Problem:
         ProblemError: a column is missing, empty or of the wrong type; the message starts with `where`.
     """
     if not isinstance(row, Mapping):
-        raise ProblemError(f"{where}: saw {_kind(row)}, expected an object with `problem` or `question`, and `answer`.")
+        raise ProblemError(
+            f"{where}: saw {kind_of(row)}, expected an object with `problem` or `question`, and `answer`."
+        )
     problem = Problem(
         question=_question(row, where),
-        answer=_answer(row, where),
+        answer=parse_answer(row, where),
         meta=_optional(row, "meta", Mapping, {}, where),
         cluster=_optional(row, "cluster", str, None, where),
     )
@@ -208,19 +183,19 @@ def _question(row: Mapping[str, Any], where: str) -> str:
         raise ProblemError(f"{where}: {_columns(row)}, expected `problem` or `question`; rename the column.")
     value = row[column]
     if not isinstance(value, str):
-        raise ProblemError(f"{where}: `{column}` is {_kind(value)}, expected text; convert the column.")
+        raise ProblemError(f"{where}: `{column}` is {kind_of(value)}, expected text; convert the column.")
     if not value.strip():
         raise ProblemError(f"{where}: `{column}` is empty; write the question or remove the row.")
     return value
 
 
-def _answer(row: Mapping[str, Any], where: str) -> str:
+def parse_answer(row: Mapping[str, Any], where: str) -> str:
     """Returns the gold answer as text: numbers are written out, GSM8K's solution is reduced to what `####` marks."""
     value = row.get("answer")
     if value is None:
         raise ProblemError(f"{where}: {_columns(row)}, expected `answer`; rename or fill the column.")
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ProblemError(f"{where}: `answer` is {_kind(value)}, expected text or a number; convert the column.")
+        raise ProblemError(f"{where}: `answer` is {kind_of(value)}, expected text or a number; convert the column.")
     text = value if isinstance(value, str) else _number_text(value, where)
     if "####" in text:
         text = _THOUSANDS_COMMA.sub("", text.rpartition("####")[2])
@@ -243,7 +218,7 @@ def _optional(row: Mapping[str, Any], column: str, kind: type, default: Any, whe
         return default
     if not isinstance(value, kind):
         expected = "text" if kind is str else "an object"
-        raise ProblemError(f"{where}: `{column}` is {_kind(value)}, expected {expected}; convert or drop the column.")
+        raise ProblemError(f"{where}: `{column}` is {kind_of(value)}, expected {expected}; convert or drop the column.")
     return value
 
 
@@ -253,7 +228,7 @@ def _columns(row: Mapping[str, Any]) -> str:
     return f"saw the columns {', '.join(filled)}" if filled else "saw no filled column"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """Returns what a value is, in JSON's words."""
     words = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
     return "null" if value is None else words.get(type(value), type(value).__name__)

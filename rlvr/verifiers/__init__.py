@@ -3,7 +3,8 @@
 Owns: the protocol, and the one place that turns a name of a recipe into a verifier.
 Does not own: rewards (`rlvr.rewards`), truncation (`rlvr.verdicts`), storage of verdicts (`probes.store`).
 
-`make_verifier` takes a built-in name (`countdown`, `math`) or `package.module:function` for a user's own function.
+`make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
+`package.module:function` for a user's own function.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
+from rlvr.spec import Spec, parse_spec
 from rlvr.verdicts import Verdict
 
 
@@ -19,7 +21,8 @@ class Verifier(Protocol):
     """Judges completions, in batches so that slow verifiers can use several processes.
 
     Attributes:
-        verifier_id: name and version, for example `math@math-verify-0.9.0`; verdicts are stored under it.
+        verifier_id: name, version and every option that changes verdicts, for example
+            `numeric@1?tolerance=1e-06&kind=relative`; verdicts are stored under it.
 
     A verifier may say `uses_workers = True`: it judges in processes of its own, and can be called from any thread, one
     at a time. Then a probe generates on while it judges.
@@ -37,37 +40,71 @@ class Verifier(Protocol):
         """Frees worker processes; the verifier can be used again afterwards."""
 
 
-def _countdown() -> Verifier:
+def _choice(spec: Spec) -> Verifier:
+    from rlvr.verifiers.choice import ChoiceVerifier
+
+    return ChoiceVerifier.of(spec)
+
+
+def _countdown(spec: Spec) -> Verifier:
     from rlvr.verifiers.countdown import CountdownVerifier
 
+    spec.only()
     return CountdownVerifier()
 
 
-def _math() -> Verifier:
+def _exact(spec: Spec) -> Verifier:
+    from rlvr.verifiers.exact import ExactVerifier
+
+    return ExactVerifier.of(spec)
+
+
+def _math(spec: Spec) -> Verifier:
     from rlvr.verifiers.math import MathVerifier
 
-    return MathVerifier()
+    return MathVerifier.of(spec)
 
 
-BUILT_IN: dict[str, Callable[[], Verifier]] = {"countdown": _countdown, "math": _math}
+def _numeric(spec: Spec) -> Verifier:
+    from rlvr.verifiers.numeric import NumericVerifier
+
+    return NumericVerifier.of(spec)
 
 
-def make_verifier(name: str) -> Verifier:
-    """Returns the verifier called `name`.
+def _reasoning_gym(spec: Spec) -> Verifier:
+    from rlvr.verifiers.reasoning_gym import ReasoningGymVerifier
+
+    return ReasoningGymVerifier.of(spec)
+
+
+BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
+    "choice": _choice,
+    "countdown": _countdown,
+    "exact": _exact,
+    "math": _math,
+    "numeric": _numeric,
+    "reasoning_gym": _reasoning_gym,
+}
+
+
+def make_verifier(text: str) -> Verifier:
+    """Returns the verifier that `name[?key=value&...]` names.
 
     Args:
-        name: a key of `BUILT_IN`, or `package.module:function`, where function(problem, completion) returns a bool or
-            a `Verdict`.
+        text: a key of `BUILT_IN` with its options, or `package.module:function`, where function(problem, completion)
+            returns a bool or a `Verdict`.
 
     Raises:
-        RecipeError: the name is unknown or the function cannot be imported.
+        RecipeError: the name or an option is unknown, or the function cannot be imported.
     """
+    spec = parse_spec(text, field="verifier")
+    name = spec.name
     if name in BUILT_IN:
-        return BUILT_IN[name]()
+        return BUILT_IN[name](spec)
     if ":" in name:
         from rlvr.verifiers.custom import CustomVerifier
 
-        return CustomVerifier(name)
+        return CustomVerifier(spec.only().name)
     near = get_close_matches(name, BUILT_IN, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(BUILT_IN)} or package.module:function."
     raise RecipeError(f"verifier: {name!r} is not known; {hint}")

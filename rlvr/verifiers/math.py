@@ -15,6 +15,7 @@ from typing import Any
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
+from rlvr.spec import Spec
 from rlvr.verdicts import Mode, Outcome, Verdict
 from rlvr.verifiers.answers import (
     Form,
@@ -85,6 +86,12 @@ class MathVerifier:
         self.max_answer_chars = max_answer_chars
         self.pool = WorkerPool("rlvr.verifiers.math_worker", "work", num_workers, deadline_s)
         self._known: dict[_Pair, Verdict] = {}
+
+    @classmethod
+    def of(cls, spec: Spec) -> "MathVerifier":
+        """Returns the verifier of a recipe's string: `math?mode=strict&format=hash`."""
+        spec.only("mode", "format")
+        return cls(spec.choice("mode", list(Mode)), spec.choice("format", list(Form)))
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems whose gold answer cannot be read as mathematics."""

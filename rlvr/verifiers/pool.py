@@ -53,6 +53,7 @@ class WorkerPool:
     Attributes:
         module: that workers import before deadlines count.
         function: name of its function that is called in the worker. Its result must be small and picklable.
+        prepare: name of its function that a new worker calls first, for what a server of workers must not do itself.
         num_workers: how many tasks run at a time.
         deadline_s: longest time of one task, from its start in the worker.
         max_memory_bytes: address space of one worker.
@@ -65,8 +66,10 @@ class WorkerPool:
         num_workers: int | None = None,
         deadline_s: float = 5.0,
         max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        prepare: str | None = None,
     ) -> None:
         self.module = module
+        self.prepare = prepare
         self.function = function
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.deadline_s = deadline_s
@@ -122,7 +125,7 @@ class WorkerPool:
                 max_workers=self.num_workers,
                 max_tasks=TASKS_PER_WORKER,
                 initializer=_prepare_worker,
-                initargs=(self.module, self.max_memory_bytes),
+                initargs=(self.module, self.prepare, self.max_memory_bytes),
                 context=_context(self.module),
             )
         args = (self.module, self.function, self.deadline_s, task)
@@ -150,8 +153,8 @@ def default_num_workers() -> int:
     return max(1, min(8, cores // max(1, int(local) if local.isdecimal() else 1)))
 
 
-def _prepare_worker(module: str, max_memory_bytes: int) -> None:
-    """Limits a new worker and imports its module."""
+def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> None:
+    """Limits a new worker, imports its module and lets it prepare."""
     import resource
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
@@ -159,7 +162,9 @@ def _prepare_worker(module: str, max_memory_bytes: int) -> None:
     limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
     with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    importlib.import_module(module)
+    imported = importlib.import_module(module)
+    if prepare is not None:
+        getattr(imported, prepare)()
 
 
 def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any, ...]) -> Any:
@@ -197,12 +202,26 @@ def _main_script_hidden() -> Iterator[None]:
             vars(main).update(hidden)
 
 
+@contextlib.contextmanager
+def _hash_seed_fixed() -> Iterator[None]:
+    """Gives a process started meanwhile a fixed hash seed, so that the order of its sets is the same in every run."""
+    before = os.environ.get("PYTHONHASHSEED")
+    os.environ["PYTHONHASHSEED"] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONHASHSEED"]
+        else:
+            os.environ["PYTHONHASHSEED"] = before
+
+
 class _WorkerProcess(ForkServerProcess):
-    """A fork of the server that does not import the parent's main script."""
+    """A fork of the server, which does not import the parent's main script, and has a fixed hash seed."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with _main_script_hidden():
+        with _main_script_hidden(), _hash_seed_fixed():
             return ForkServerProcess._Popen(process_obj)
 
 

@@ -40,6 +40,9 @@ def refused(flags: list[str], output_dir: Path) -> str:
         ({"prompt_template": "no place"}, "must contain {question} exactly once"),
         ({"probe_top_p": 0}, "probe_top_p: 0.0 is outside (0, 1]"),
         ({"probe_steps": -1}, "probe_steps: -1 is negative"),
+        ({"verifier": "numeric?tolerance=x"}, "tolerance is 'x'; expected a number of at least 0"),
+        ({"format_reward": -0.1}, "format_reward: -0.1 is no bonus"),
+        ({"format_reward": 0.1, "algorithm": "rft"}, "format_reward: rft cannot use it"),
     ],
 )
 def test_a_wrong_value_is_named(small_recipe, tmp_path, changes, message):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlvr.algorithms.dapo import Config, join, take_groups
+from rlvr.rewards import make_format_reward
 from tests.rlvr.algorithms.scripted import PROMPTS, make_trainer, rng_of
 
 
@@ -68,6 +69,21 @@ def test_raw_accuracy_decides_not_the_shaped_reward(tiny_base, tmp_path):
     assert trainer._rewards_NF.shape[1] == 2
     assert trainer._rewards_NF[:, 1].unique().numel() > 1
     assert trainer._metrics["train"]["dapo/informative_share"] == [0.0]
+
+
+def test_a_bonus_for_the_format_does_not_make_a_group_informative(tiny_base, tmp_path):
+    """All wrong, half of them in the format: the sums differ in the group, and it is dropped all the same."""
+    bonus = make_format_reward(0.1)
+
+    def boxed_in_turns(completions, **_):
+        return bonus([r"\boxed{1}" if i % 2 else "1" for i in range(len(completions))])
+
+    rewards = [rewards_by_prompt(PROMPTS), boxed_in_turns]
+    trainer = make_trainer("dapo", tiny_base, tmp_path, reward=rewards, max_resample_rounds=1)
+    out = batch(trainer)
+    assert trainer._rewards_NF[:, 1].unique().numel() == 2
+    assert trainer._metrics["train"]["dapo/informative_share"] == [0.0]
+    assert not in_the_loss(trainer, out).any()
 
 
 def test_a_failed_verifier_makes_no_group_informative(tiny_base, tmp_path):
