@@ -88,7 +88,7 @@ def plan_options(command: Any) -> Any:
 def measurement_options(required: bool = True) -> Callable[[Any], Any]:
     """Returns a decorator that adds the flags that say what is measured: problems, verifier, sampling, prompt."""
     problems = click.option("--problems", required=required, metavar="P", help="JSONL, Hub data set, countdown:SPLIT.")
-    verifier = click.option("--verifier", required=required, metavar="V", help="countdown, math, or module:function.")
+    verifier = click.option("--verifier", required=required, metavar="V", help="As in a recipe: math, module:function.")
     return lambda command: add_options((problems, verifier, *MEASUREMENT_OPTIONS), command)
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("store", type=DIR)
-@click.option("--verifier", required=True, metavar="V", help="countdown, math, or package.module:function.")
+@click.option(
+    "--verifier", required=True, metavar="V", help="As in a recipe, for example math or package.module:function."
+)
 @click.option("--again", is_flag=True, help="Judge also what this verifier version has judged.")
 @json_option
 def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
