@@ -33,7 +33,7 @@ class Mode(StrEnum):
 
 def mode_of(verifier_id: str) -> Mode:
     """Returns the mode that a verifier with two modes shows; its id names it."""
-    return Mode.STRICT if f"-{Mode.STRICT}-" in verifier_id else Mode.LENIENT
+    return Mode.STRICT if f"mode={Mode.STRICT}" in verifier_id else Mode.LENIENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class MathVerifier:
         max_answer_chars: int = MAX_VERDICT_CHARS,
     ) -> None:
         self.mode, self.form = Mode(mode), Form(form)
-        self.verifier_id = f"math@2-{mode}-{form}+math-verify-{version('math-verify')}"
+        self.verifier_id = f"math@2+math-verify-{version('math-verify')}?mode={mode}&format={form}"
         self.max_answer_chars = max_answer_chars
         self.pool = WorkerPool("rlvr.verifiers.math_worker", "work", num_workers, deadline_s)
         self._known: dict[_Pair, Verdict] = {}

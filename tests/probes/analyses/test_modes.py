@@ -23,7 +23,7 @@ def test_both_modes_are_read_from_the_draws_that_every_problem_has():
 
 def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
     probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
-    lines = words._mode_cautions({"verifier": "math@2-lenient-boxed+math-verify-0.9.0", "probes": [probe]})
+    lines = words._mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
     assert lines == [
         "Verifier mode: lenient is shown. In the strict mode, pass@1 over the first 32 draws of each problem is 0.250 "
         "in place of 0.500 at step 0 (1,200 draws differ)."
