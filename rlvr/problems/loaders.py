@@ -4,9 +4,9 @@ Owns: the grammar `location[?key=value&...] [+ ...]`, the column rules, and the 
 Does not own: the types (`rlvr.problems.types`), options (`rlvr.spec`), the Countdown generator
 (`rlvr.problems.countdown`), HumanEval's package (`rlvr.problems.humaneval`).
 
-A location is a JSONL file, `countdown:<split>`, `humaneval`, or a data set of the Hugging Face Hub (`name` or `org/name`). Files and
-Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally `cluster` and `meta`. A
-`problem_id` column is ignored, because identity comes from content.
+A location is a JSONL file, `countdown:<split>`, `humaneval`, or a data set of the Hugging Face Hub (`name` or
+`org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally `cluster`
+and `meta`. A `problem_id` column is ignored, because identity comes from content.
 """
 
 import json
@@ -40,9 +40,9 @@ def load_problems(spec: str) -> ProblemSet:
     """Returns the problems that `spec` names; several sets joined by ` + ` are one.
 
     Args:
-        spec: `location[?key=value&...]`. Files and `humaneval` take `limit` and `seed`, Hub data sets also `name`, `split` (by default
-            `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and `max_number`. A `seed`
-            shuffles; `limit` then keeps that many distinct problems.
+        spec: `location[?key=value&...]`. Files and `humaneval` take `limit` and `seed`, Hub data sets also `name`,
+            `split` (by default `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and
+            `max_number`. A `seed` shuffles; `limit` then keeps that many distinct problems.
 
     Raises:
         ProblemError: the location, an option or a row cannot be used.

@@ -59,6 +59,7 @@ class Child:
         self.process = process
         self.max_bytes = max_bytes
         self.ended = False
+        self._close_when_sent = False
         self._pidfd = os.pidfd_open(process.pid)
         self._outgoing = bytearray()
         self._incoming = bytearray()
@@ -103,8 +104,6 @@ class Child:
             self._outgoing += stdin
             self._close_when_sent = True
 
-    _close_when_sent = False
-
     def send(self, payload: bytes) -> None:
         """Queues one frame; it is written while answers are awaited."""
         self._outgoing += frame(payload)
@@ -134,6 +133,15 @@ class Child:
             if len(self._incoming) > self.max_bytes:
                 raise TooMuchError(f"wrote more than {self.max_bytes} bytes")
         return bytes(self._incoming), self.exit_code()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Returns whether the process has ended, after waiting for at most so long; its output is lost."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(DeadlineError):
+            while not self.ended:
+                self._step(deadline)
+                self._incoming.clear()
+        return self.ended
 
     def exit_code(self) -> int:
         """Returns the exit code of a process that has ended; a shell's 128 + n for signal n becomes -n."""
@@ -213,7 +221,8 @@ class Child:
             except BlockingIOError:
                 return
             if not part:
-                return self._drop(stream)
+                self._drop(stream)
+                return
             if stream is self.process.stderr:
                 self._complaint += part[: MAX_COMPLAINT_BYTES - len(self._complaint)]
             else:

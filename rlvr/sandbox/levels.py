@@ -36,7 +36,7 @@ class Limits:
     Attributes:
         deadline_s: longest time, enforced by the parent; CPU time and an alarm follow from it as a second line.
         memory_mb: address space of each process.
-        processes: processes and threads at a time.
+        processes: processes and threads at a time (level `namespace`: threads of the one process).
         file_mb: size of one file.
         tmp_mb: size of /tmp (level `namespace`).
         open_files: file descriptors.
@@ -219,22 +219,24 @@ class NamespaceSandbox:
         return [*outer, *capabilities, "--", *become_nobody, *inner, *unprivileged]
 
     def view(self) -> list[str]:
-        """Returns the mounts: libraries and interpreter read-only, nothing of a user's, a small /tmp."""
-        prefix, python = Path(sys.base_prefix).resolve(), interpreter()
-        folders = unnested([Path("/usr/lib"), Path("/usr/lib64"), prefix / "lib", prefix / "lib64"])
-        binds = [word for folder in folders for word in ("--ro-bind", str(folder), str(folder))]
-        hidden = [
-            word for folder in packages_in(folders) for word in ("--tmpfs", str(folder), "--remount-ro", str(folder))
-        ]
-        tools = words(f"--ro-bind {find_tool('bwrap', 'bubblewrap')} /run/bwrap") if os.geteuid() == 0 else []
-        tools += words(f"--ro-bind {find_tool('setpriv', 'util-linux')} /run/setpriv") if os.geteuid() == 0 else []
-        cache = words("--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache")
+        """Returns the mounts: libraries and interpreter read-only, nothing of a user's, a small /tmp and /dev/shm."""
+        shown = [*library_folders(), *library_files(), interpreter()]
+        parents = sorted({parent for path in shown for parent in path.parents if parent != Path("/")})
+        tools = (("bwrap", "bubblewrap"), ("setpriv", "util-linux")) if os.geteuid() == 0 else ()
         size = str(self.limits.tmp_mb * MEBIBYTE)
-        writable = [*words("--perms 1777 --size"), size, *words("--tmpfs /tmp --perms 1777 --size"), size]
-        system = [*words("--proc /proc --dev /dev"), *writable, *words("--tmpfs /dev/shm --remount-ro /dev")]
-        executable = ["--ro-bind", str(python), str(python)]
-        parents = readable_parents([*folders, python, Path("/run/bwrap"), Path("/etc/ld.so.cache")])
-        return [*parents, *binds, *top_level_libraries(), *hidden, *cache, *executable, *tools, *system, "--remount-ro", "/"]
+        return [
+            *(word for folder in parents for word in ("--perms", "0755", "--dir", str(folder))),
+            *words("--perms 0755 --dir /etc --perms 0755 --dir /run"),
+            *(word for path in shown for word in ("--ro-bind", str(path), str(path))),
+            *top_level_libraries(),
+            *words("--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache"),
+            *(word for path in installed_packages() for word in ("--tmpfs", str(path), "--remount-ro", str(path))),
+            *(word for tool in tools for word in ("--ro-bind", find_tool(*tool), f"/run/{tool[0]}")),
+            *words("--proc /proc --dev /dev"),
+            *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point
+            *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108
+            *words("--remount-ro /dev --remount-ro /"),
+        ]
 
 
 def words(text: str) -> list[str]:
@@ -262,16 +264,28 @@ def find_tool(name: str, package: str) -> str:
     return str(Path(path).resolve())
 
 
-def unnested(folders: list[Path]) -> list[Path]:
-    """Returns the folders that exist and do not lie in one another."""
-    real = sorted({folder.resolve() for folder in folders if folder.is_dir()})
-    return [folder for folder in real if not any(folder != other and folder.is_relative_to(other) for other in real)]
+def library_folders() -> list[Path]:
+    """Returns the folders that an interpreter needs, none inside another; on Debian not the whole of /usr/lib."""
+    system = sorted(Path("/usr/lib").glob("*-linux-*")) or [Path("/usr/lib")]
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = [Path(os.__file__).parent, Path(sys.base_exec_prefix) / sys.platlibdir / name]
+    if sys.base_prefix not in ("/usr", "/usr/local"):
+        python.append(Path(sys.base_prefix) / "lib")
+    real = sorted({path.resolve() for path in (*system, Path("/usr/lib64"), *python) if path.is_dir()})
+    return [path for path in real if not any(path != other and path.is_relative_to(other) for other in real)]
 
 
-def readable_parents(paths: list[Path]) -> list[str]:
-    """Returns options that make the folders above paths; those that bubblewrap makes by itself are closed to others."""
-    folders = {parent for path in paths for parent in path.parents if parent != Path("/")}
-    return [word for folder in sorted(folders) for word in ("--perms", "0755", "--dir", str(folder))]
+def library_files() -> list[Path]:
+    """Returns the dynamic loader and Python's own library, where they lie in none of the folders."""
+    found = [*Path("/usr/lib").glob("ld-*"), *(Path(sys.base_prefix) / "lib").glob("libpython*.so*")]
+    return [path for path in sorted(found) if not any(path.is_relative_to(folder) for folder in library_folders())]
+
+
+def installed_packages() -> list[Path]:
+    """Returns the visible folders of installed packages, where a test set such as HumanEval's may lie."""
+    names = ("site-packages", "dist-packages")
+    patterns = [f"{above}{name}" for above in ("", "python*/") for name in names]
+    return sorted(found for folder in library_folders() for pattern in patterns for found in folder.glob(pattern))
 
 
 def top_level_libraries() -> list[str]:
@@ -283,12 +297,6 @@ def top_level_libraries() -> list[str]:
         elif folder.is_dir():
             mounts += ["--ro-bind", str(folder), str(folder)]
     return mounts
-
-
-def packages_in(folders: list[Path]) -> list[Path]:
-    """Returns the folders of installed packages, where a test set such as HumanEval's may lie."""
-    patterns = ("python*/site-packages", "python*/dist-packages")
-    return sorted(found for folder in folders for pattern in patterns for found in folder.glob(pattern))
 
 
 LEVELS = {"namespace": NamespaceSandbox, "process": ProcessSandbox, "none": NoSandbox}

@@ -3,7 +3,8 @@
 Owns: the protocol, and the one place that turns a name of a recipe into a verifier.
 Does not own: rewards (`rlvr.rewards`), truncation (`rlvr.verdicts`), storage of verdicts (`probes.store`).
 
-`make_verifier` takes a built-in name (`countdown`, `math`, `code`) or `package.module:function` for a user's own function.
+`make_verifier` takes a built-in name (`countdown`, `math`, `code`) or `package.module:function` for a user's own
+function.
 """
 
 from collections.abc import Callable, Sequence

@@ -3,8 +3,8 @@
 Owns: running programs in a sandbox, relaying calls, and the verdict.
 Does not own: the sandbox (`rlvr.sandbox`), formats of tests and programs (`rlvr.verifiers.code_tests`).
 
-The verdict is never decided where the program runs. Scripts: their output is compared here. Functions: the tests run in a
-second sandbox of their own, and each call of the program's function goes through this process to the program's sandbox.
+The verdict is never decided where the program runs. Scripts: their output is compared here. Functions: the tests run in
+a second sandbox of their own, and each call of the program's function goes through this process to its sandbox.
 Expected values and tests do not enter the program's process, and what comes out of it is data to be compared.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from platform import python_version_tuple
-from signal import SIGALRM, SIGXCPU
+from signal import SIGALRM, SIGKILL, SIGXCPU
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
@@ -31,6 +31,7 @@ OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
 MAX_VERDICT_CHARS = 1000
 CACHE_SIZE = 100_000
 NUM_NAMED = 5
+GRACE_S = 1.0  # from the end of a channel to the end of its process
 
 Sources = tuple[str, ...]
 
@@ -100,7 +101,9 @@ class CodeVerifier:
         fresh = self._judge_all(asked)
         known = self._known | fresh
         verdicts = [
-            Verdict(Outcome.UNPARSED, reason=sources) if isinstance(sources, str) else known[problem.problem_id, sources]
+            Verdict(Outcome.UNPARSED, reason=sources)
+            if isinstance(sources, str)
+            else known[problem.problem_id, sources]
             for (problem, _), sources in zip(items, found, strict=True)
         ]
         self._remember(fresh)
@@ -192,8 +195,8 @@ def _end_of(code: int) -> tuple[Outcome, str]:
     """Returns what the end of a program means."""
     if code == EXIT_MEMORY:
         return Outcome.TIMEOUT, "exceeded the memory limit"
-    if code in (-SIGXCPU, -SIGALRM):
-        return Outcome.TIMEOUT, "exceeded the deadline"
+    if code in (-SIGXCPU, -SIGALRM, -SIGKILL):
+        return Outcome.TIMEOUT, "killed at a limit of time or memory"
     return Outcome.WRONG, f"the program ended by signal {-code}" if code < 0 else f"the program ended, exit code {code}"
 
 
@@ -232,7 +235,7 @@ def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Ou
             except TooMuchError as error:
                 return Outcome.WRONG, f"the program {error}"
             except EndedError:
-                return _after_end(program, deadline)
+                return _after_end(program)
 
 
 def _from_tester(tester: Child, deadline: float) -> bytes | tuple[Outcome, str]:
@@ -242,7 +245,7 @@ def _from_tester(tester: Child, deadline: float) -> bytes | tuple[Outcome, str]:
     except DeadlineError as error:
         return Outcome.TIMEOUT, str(error)
     except EndedError:
-        code = tester.exit_code() if tester.ended else 1
+        code = tester.exit_code() if tester.ends_within(GRACE_S) else 1
         outcome, _ = _end_of(code)
         return (outcome if outcome is Outcome.TIMEOUT else Outcome.ERROR), f"the tests ended, exit code {code}"
     except TooMuchError as error:
@@ -253,9 +256,8 @@ def _from_tester(tester: Child, deadline: float) -> bytes | tuple[Outcome, str]:
     return Outcome(outcome), reason
 
 
-def _after_end(program: Child, deadline: float) -> tuple[Outcome, str]:
+def _after_end(program: Child) -> tuple[Outcome, str]:
     """Returns the outcome of a program that ended, or closed its channel, while a call waited for an answer."""
-    if not program.ended:
-        return Outcome.WRONG, "the program closed its channel"
-    outcome, reason = _end_of(program.exit_code())
-    return outcome, reason
+    if program.ends_within(GRACE_S):
+        return _end_of(program.exit_code())
+    return Outcome.WRONG, "the program closed its channel"

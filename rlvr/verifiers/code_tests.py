@@ -89,9 +89,10 @@ def _assert_tests(meta: Mapping[str, Any]) -> CallTests:
         raise ValueError("test_list or test_imports is not a list of texts")
     setup = "\n".join([*imports, _text(meta, "test_setup_code")])
     try:
-        names = _called_names(tests) - _defined_names([setup, *tests]) - set(dir(builtins))
+        called = _called_names(tests) - _defined_names([setup, *tests])
     except SyntaxError as error:
         raise ValueError(f"a test is not Python ({error.msg})") from None
+    names = called - set(dir(builtins)) or called  # a program may define a function called sum
     return CallTests(setup, tuple(sorted(names)), tuple(tests))
 
 
@@ -127,7 +128,9 @@ def _pair_tests(meta: Mapping[str, Any]) -> CallTests | ScriptTests:
     if not inputs:
         raise ValueError("there is no test")
     if name is None:
-        return ScriptTests(tuple((_lines(given), _lines(wanted)) for given, wanted in zip(inputs, outputs, strict=True)))
+        return ScriptTests(
+            tuple((_lines(given), _lines(wanted)) for given, wanted in zip(inputs, outputs, strict=True))
+        )
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError("fn_name is not a name")
     return CallTests("", (name,), tuple(_call_test(name, *pair) for pair in zip(inputs, outputs, strict=True)))
