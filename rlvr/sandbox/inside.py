@@ -22,7 +22,7 @@ import resource
 import signal
 import sys
 import traceback
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, NoReturn
 
 HELLO = b"hello\n"
@@ -319,25 +319,26 @@ class Tester:
         self.stopped = self.stopped or (outcome, reason)
         return Stop()
 
-    def run(self, namespace: dict[str, Any], tests: list[str]) -> tuple[str, str]:
-        """Returns outcome and reason of tests, each a source that raises where it fails."""
-        for number, source in enumerate(tests, start=1):
+    def run(self, namespace: dict[str, Any], tests: list[str], codes: list[CodeType]) -> tuple[str, str]:
+        """Returns outcome and reason of tests, each of which raises where it fails."""
+        for number, (source, code) in enumerate(zip(tests, codes, strict=True), start=1):
             where = f"test {number} of {len(tests)}: " if len(tests) > 1 else ""
-            code = compile(source, "<test>", "exec", dont_inherit=True)
-            try:
-                exec(code, namespace)  # noqa: S102 - the problem's own tests
-            except MemoryError:
-                return "timeout", where + "exceeded the memory limit"
-            except Stop:
-                pass
-            except Exception as error:
-                if self.stopped is None:
-                    return "wrong", where + self._explain(error, source, namespace)
-            if self.stopped is not None:
-                return self.stopped[0], where + self.stopped[1]
+            failure = self._failure(namespace, source, code)
+            if failure is not None:
+                return failure[0], where + failure[1]
         return ("correct", "") if self.num_calls else ("error", "the tests call no function of the program")
 
-    def _explain(self, error: Exception, source: str, namespace: dict[str, Any]) -> str:
+    def _failure(self, namespace: dict[str, Any], source: str, code: CodeType) -> tuple[str, str] | None:
+        """Returns outcome and reason of a test that fails, else None. Nothing that a program sends is an `error`."""
+        try:
+            exec(code, namespace)  # noqa: S102 - the problem's own tests
+        except MemoryError:
+            return self.stopped or ("timeout", "exceeded the memory limit")
+        except BaseException as error:
+            return self.stopped or ("wrong", self._explain(error, source, namespace))
+        return self.stopped
+
+    def _explain(self, error: BaseException, source: str, namespace: dict[str, Any]) -> str:
         """Returns one line: the line that failed, and what was returned or raised."""
         sources = {"<test>": source, "<setup>": namespace["__setup__"]}
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in sources]
@@ -382,14 +383,30 @@ def run_tests(task: dict[str, Json]) -> None:
     requests, replies = _take_channel()
     tester = Tester(requests, replies)
     try:
-        namespace: dict[str, Any] = {"__name__": "tests", "__setup__": task["setup"], "__same__": same}
-        namespace |= {"inf": float("inf"), "nan": float("nan")}
-        exec(compile(task["setup"], "<setup>", "exec", dont_inherit=True), namespace)  # noqa: S102 - the problem's own
-        namespace |= {name: _proxy(tester, name) for name in task["names"]}
-        verdict = tester.run(namespace, task["tests"])
+        namespace, codes = _prepare(task, tester)
     except BaseException as error:
         verdict = "error", f"the tests do not run: {_describe(error)}"
+    else:
+        verdict = _run(tester, namespace, task["tests"], codes)
     write_frame(replies, b"v" + json.dumps(verdict).encode())
+
+
+def _run(tester: Tester, namespace: dict[str, Any], tests: list[str], codes: list[CodeType]) -> tuple[str, str]:
+    """Returns outcome and reason, also where a failure cannot be put into words."""
+    try:
+        return tester.run(namespace, tests, codes)
+    except BaseException as error:
+        return "wrong", f"the tests ended with {type(error).__name__}"
+
+
+def _prepare(task: dict[str, Json], tester: Tester) -> tuple[dict[str, Any], list[CodeType]]:
+    """Returns the names that the tests see, the program's functions among them, and the compiled tests."""
+    namespace: dict[str, Any] = {"__name__": "tests", "__setup__": task["setup"], "__same__": same}
+    namespace |= {"inf": float("inf"), "nan": float("nan")}
+    exec(compile(task["setup"], "<setup>", "exec", dont_inherit=True), namespace)  # noqa: S102 - the problem's own
+    codes = [compile(source, "<test>", "exec", dont_inherit=True) for source in task["tests"]]
+    namespace.update({name: _proxy(tester, name) for name in task["names"]})
+    return namespace, codes
 
 
 if __name__ == "__main__":

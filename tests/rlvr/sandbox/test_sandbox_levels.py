@@ -83,7 +83,10 @@ def test_the_order_of_sets_is_the_same_each_time(any_level):
     ("program", "expected"),
     [
         ("import time\nwhile True: time.sleep(1)", DeadlineError),
-        ("import signal\nfor n in (1, 2, 3, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass", DeadlineError),
+        (
+            "import signal\nfor n in (1, 2, 3, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: pass",
+            DeadlineError,
+        ),
         ("while True: print('x' * 100000)", TooMuchError),
         ("import os, time\nos.closerange(0, 64)\ntime.sleep(60)", DeadlineError),
     ],
