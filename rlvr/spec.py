@@ -4,7 +4,6 @@ Owns: the grammar of options, and the messages for options that break it.
 Does not own: what a name or an option means (`rlvr.problems.loaders`, `rlvr.verifiers`).
 """
 
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -32,22 +31,24 @@ class Spec:
     what: str = ""
     error: type[InputError] = RecipeError
 
-    def integer(self, key: str, at_least: int) -> int | None:
+    def integer(self, key: str, at_least: int, at_most: int | None = None) -> int | None:
         """Returns an option as an integer, or None where it is not given."""
         value = self.options.get(key)
         if value is None:
             return None
         if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < at_least:
             raise self.refused(key, f"an integer of at least {at_least}")
+        if at_most is not None and int(value) > at_most:
+            raise self.refused(key, f"an integer of at most {at_most}")
         return int(value)
 
-    def number(self, key: str, above: float) -> float | None:
-        """Returns an option as a finite number, or None where it is not given."""
+    def number(self, key: str, above: float, at_most: float) -> float | None:
+        """Returns an option as a number, or None where it is not given."""
         value = self.options.get(key)
         if value is None:
             return None
-        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value) or not above < float(value) < math.inf:
-            raise self.refused(key, f"a number above {above:g}")
+        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", value) or not above < float(value) <= at_most:
+            raise self.refused(key, f"a number above {above:g}, at most {at_most:g}")
         return float(value)
 
     def refused(self, key: str, expected: str) -> InputError:

@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Protocol
 
 from rlvr.errors import RecipeError
 from rlvr.sandbox import inside
-from rlvr.sandbox.child import Child, ChildError
+from rlvr.sandbox.child import STARTUP_S, Child, ChildError
 from rlvr.sandbox.seccomp import compiled_filter
 
 MEBIBYTE = 1024**2
@@ -66,28 +67,21 @@ class Limits:
 
 
 class Sandbox(Protocol):
-    """Starts drivers at one level of isolation.
+    """Starts drivers at one level of isolation."""
 
-    Attributes:
-        level: its name in recipes.
-        limits: what a process may use.
-    """
+    @property
+    def level(self) -> str:
+        """Its name in recipes."""
 
-    level: str
-    limits: Limits
+    @property
+    def limits(self) -> Limits:
+        """What a process may use."""
 
-    def start(self) -> "ContextManagerOfChild":
+    def start(self) -> AbstractContextManager[Child]:
         """Returns a context with a new process that runs the driver; it is killed at the context's end."""
 
     def limits_of_process(self) -> dict[str, int]:
-        """Returns what a process has to limit itself to."""
-
-
-class ContextManagerOfChild(Protocol):
-    """A context with a `Child`."""
-
-    def __enter__(self) -> Child: ...
-    def __exit__(self, *args: object) -> bool | None: ...
+        """Returns the limits that a process has to set on itself."""
 
 
 def make_sandbox(level: str, limits: Limits) -> Sandbox:
@@ -101,7 +95,10 @@ def make_sandbox(level: str, limits: Limits) -> Sandbox:
     sandbox = LEVELS[level](limits)
     try:
         with sandbox.start() as child:
-            child.begin({"role": "functions", "limits": sandbox.limits_of_process(), "sources": []})
+            child.begin({"role": "script", "limits": sandbox.limits_of_process(), "sources": []}, stdin=b"")
+            _, code = child.finish(time.monotonic() + STARTUP_S)
+            if code != 0:
+                raise ChildError(f"the interpreter ended with exit code {code}: {child.complaint}")
     except (ChildError, OSError) as error:
         raise RecipeError(
             f"verifier: isolation={level} cannot be given on this machine: {error}. Allow unprivileged user namespaces "
@@ -299,4 +296,8 @@ def top_level_libraries() -> list[str]:
     return mounts
 
 
-LEVELS = {"namespace": NamespaceSandbox, "process": ProcessSandbox, "none": NoSandbox}
+LEVELS: dict[str, Callable[[Limits], Sandbox]] = {
+    "namespace": NamespaceSandbox,
+    "process": ProcessSandbox,
+    "none": NoSandbox,
+}

@@ -29,6 +29,8 @@ from rlvr.verifiers.pool import default_num_workers
 RULES = "code@1"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
 MAX_VERDICT_CHARS = 1000
+MAX_DEADLINE_S = 3600.0
+MAX_MEMORY_MB = 1024**2
 CACHE_SIZE = 100_000
 NUM_NAMED = 5
 GRACE_S = 1.0  # from the end of a channel to the end of its process
@@ -77,8 +79,8 @@ class CodeVerifier:
         spec = parse_spec(text, OPTIONS)
         return cls(
             isolation=spec.options.get("isolation", "namespace"),
-            deadline_s=spec.number("deadline", above=0) or 10.0,
-            memory_mb=spec.integer("memory_mb", at_least=64) or 512,
+            deadline_s=spec.number("deadline", above=0, at_most=MAX_DEADLINE_S) or 10.0,
+            memory_mb=spec.integer("memory_mb", at_least=64, at_most=MAX_MEMORY_MB) or 512,
             num_workers=spec.integer("workers", at_least=1),
         )
 
@@ -145,15 +147,22 @@ def judge(sandbox: Sandbox, problem: Problem, sources: Sources) -> Verdict:
         outcome, reason = run(sandbox, tests, sources)  # type: ignore[arg-type]
     except (StartError, OSError, ValueError, TypeError, RecursionError) as error:
         outcome, reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
-    return Verdict(outcome, answer, " ".join(reason.split())[:MAX_VERDICT_CHARS])
+    return Verdict(outcome, answer, _one_line(reason))
+
+
+def _one_line(text: str) -> str:
+    """Returns a text, parts of which a program wrote, in one line that any terminal and any store takes."""
+    line = " ".join(text.split())[:MAX_VERDICT_CHARS]
+    return "".join(char if char.isprintable() else "?" for char in line)
 
 
 def _normal_form(program: str) -> str:
     """Returns the program itself where it is short, else a hash; blank space at line ends does not count."""
     text = "\n".join(line.rstrip() for line in program.strip().split("\n"))
+    text = text.encode(errors="replace").decode()
     if len(text) <= MAX_VERDICT_CHARS:
         return text
-    return f"sha256:{sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+    return f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
 def _run_scripts(sandbox: Sandbox, tests: ScriptTests, sources: Sources) -> tuple[Outcome, str]:
@@ -170,9 +179,9 @@ def _run_scripts(sandbox: Sandbox, tests: ScriptTests, sources: Sources) -> tupl
     return Outcome.CORRECT, ""
 
 
-def _task(sandbox: Sandbox, role: str, sources: Sources = (), **more: object) -> dict[str, object]:
+def _task(sandbox: Sandbox, role: str, sources: Sources = ()) -> dict[str, object]:
     """Returns what a driver is told."""
-    return {"role": role, "limits": sandbox.limits_of_process(), "sources": list(sources), **more}
+    return {"role": role, "limits": sandbox.limits_of_process(), "sources": list(sources)}
 
 
 def _script_verdict(child: Child, wanted: str, deadline: float) -> tuple[Outcome, str]:
@@ -220,8 +229,7 @@ def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Ou
     """Runs tests in one sandbox and the program in another, and relays calls until the tests give a verdict."""
     with sandbox.start() as tester, sandbox.start() as program:
         program.begin(_task(sandbox, "functions", sources))
-        more = {"setup": tests.setup, "names": tests.names, "tests": tests.tests}
-        tester.begin(_task(sandbox, "tests", **more))
+        tester.begin(_task(sandbox, "tests") | {"setup": tests.setup, "names": tests.names, "tests": tests.tests})
         deadline = time.monotonic() + sandbox.limits.deadline_s
         while True:
             message = _from_tester(tester, deadline)

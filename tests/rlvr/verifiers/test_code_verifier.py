@@ -1,7 +1,6 @@
-"""The code verifier: formats of tests, programs of completions, attacks that must not pass, HumanEval and its mutants."""
+"""The code verifier: formats of tests, programs of completions, attacks that must not pass, HumanEval and mutants."""
 
 import ast
-import os
 import random
 import shutil
 import time
@@ -16,7 +15,7 @@ from rlvr.verifiers import make_verifier
 from rlvr.verifiers.code import CodeVerifier, judge
 from rlvr.verifiers.code_tests import program_of
 
-TOKEN = "f3c1a8e2"  # noqa: S105 - the expected value that attacks look for
+TOKEN = "f3c1a8e2"  # of the expected value that attacks look for
 
 
 def verifier_of(level: str, deadline_s: float = 6.0) -> CodeVerifier:
@@ -71,7 +70,8 @@ def test_scripts(limited):
 @pytest.mark.parametrize(
     ("meta", "correct", "wrong"),
     [
-        ({"inputs": [["1", "2"]], "outputs": [["2", "1"]]}, "a=input();b=input();print(b+'  ');print(a,end='')", "print(2)"),
+        ({"inputs": [["1", "2"]], "outputs": [["2", "1"]]}, "a=input();b=input();print(b+'  ');print(a,end='')",
+         "print(2)"),
         ({"fn_name": "f", "inputs": [[1, [2]], [3, [4]]], "outputs": [[1, 2], [3, 4]]}, "def f(a, b): return (a, *b)",
          "def f(a, b): return [a, a]"),
         ({"fn_name": "f", "inputs": [[1]], "outputs": [[2]]}, "class Solution:\n  def f(self, x): return x + 1",
@@ -95,7 +95,8 @@ def test_formats_of_meta(plain, meta, correct, wrong):
 @pytest.mark.parametrize(
     "meta",
     [{}, {"test_list": []}, {"test_list": "assert 1"}, {"test_list": ["assert ("]}, {"inputs": ["1"], "outputs": []},
-     {"inputs": [], "outputs": []}, {"inputs": [3], "outputs": ["3"]}, {"fn_name": "f(", "inputs": [[1]], "outputs": [1]},
+     {"inputs": [], "outputs": []}, {"inputs": [3], "outputs": ["3"]},
+     {"fn_name": "f(", "inputs": [[1]], "outputs": [1]},
      {"fn_name": "f", "inputs": ["{"], "outputs": ["1"]}, {"test": "def check(c): pass", "entry_point": "a b"}],
 )  # fmt: skip
 def test_unusable_tests_are_named(plain, meta):
@@ -145,6 +146,14 @@ def test_outcomes(limited):
     assert "NameError" in verdict(limited, CALLS, "x = 1").reason
 
 
+def test_what_a_program_writes_into_the_reason_can_be_stored(plain):
+    """A lone surrogate in an exception's message would end a run at the store."""
+    found = verdict(plain, CALLS, "def add(a, b): raise ValueError('\\ud800\\x00\\x1b[2J\\n' + 'x' * 10**6)")
+    assert "ValueError: ???[2J xxx" in found.reason
+    assert found.reason.isprintable()
+    assert verdict(plain, CALLS, "x = '\ud800'").outcome is Outcome.UNPARSED
+
+
 def test_a_sandbox_that_fails_is_an_error(monkeypatch):
     from rlvr.sandbox import levels
 
@@ -191,6 +200,8 @@ def test_options_of_a_recipe():
         ("code?isolation=none&deadline=0", "expected a number above 0"),
         ("code?isolation=none&deadline=soon", "expected a number above 0"),
         ("code?isolation=none&memory_mb=1", "an integer of at least 64"),
+        ("code?isolation=none&memory_mb=9999999", "an integer of at most 1048576"),
+        ("code?isolation=none&deadline=86400", "at most 3600"),
         ("code?isolation=none&isolation=none", "given twice"),
         ("code?deadline", "not key=value"),
         ("math?deadline=3", "takes no options"),
@@ -239,12 +250,13 @@ ATTACKS = {
     "a hard exit": "import os\nos._exit(0)",
     "a hard exit in the call": "import os\ndef add(a, b): os._exit(0)",
     "no exception class": "def add(a, b): raise KeyboardInterrupt",
-    "patched builtins": "import builtins\nfor n in ('AssertionError', 'Exception', 'isinstance', 'len', 'compile', 'exec'):\n"
+    "patched builtins": "import builtins\nfor n in ('AssertionError', 'Exception', 'isinstance', 'len', 'exec'):\n"
     "    setattr(builtins, n, lambda *a, **k: True)\ndef add(a, b): return 0",
     "patched driver": "import __main__, json\njson.dumps = lambda *a, **k: '{\"value\": true}'\n"
     "__main__.encode = __main__.decode = __main__._call = lambda *a: {'value': True}\ndef add(a, b): return 0",
-    "patched equality of built-in types": "import ctypes, gc\ntry:\n    gc.get_referents(int.__dict__)[0]['__eq__'] = lambda a, b: True\n"
-    "except Exception: pass\ndef add(a, b): return 0",
+    "patched equality of built-in types": "import gc\ntry:\n"
+    "    gc.get_referents(int.__dict__)[0]['__eq__'] = lambda a, b: True\nexcept Exception: pass\n"
+    "def add(a, b): return 0",
     "a printed verdict": 'print(\'v["correct", ""]\\n1 passed\\nOK\')\ndef add(a, b): print(\'{"value": 7}\')',
     "forged frames": FORGE + "forge()\nadd = forge",
     "forged frames at the end": FORGE + "atexit.register(forge)\ndef add(a, b): raise SystemExit(0)",
@@ -257,9 +269,11 @@ ATTACKS = {
     "a result of many megabytes": "def add(a, b): return 'x' * 50_000_000",
     "a result too deep to be read": "def add(a, b):\n    x = []\n    for _ in range(900): x = [x]\n    return x",
     "a number of many digits": "def add(a, b): return 10 ** 100_000",
-    "output without end": "import os\ntry:\n    while True: os.write(4, b'00ffffff' + b'x' * 65536)\nexcept OSError: pass",
+    "output without end": "import os\ntry:\n    while True: os.write(4, b'00ffffff' + b'x' * 65536)\n"
+    "except OSError: pass",
     "replaced standard streams": "import sys\nsys.stdout = sys.stderr = sys.stdin = None\ndef add(a, b): return 0",
-    "signals to everyone": "import os\nfor pid in (os.getppid(), 1, 0, -1):\n    try: os.kill(pid, 9)\n    except OSError: pass\n"
+    "signals to everyone": "import os\nfor pid in (os.getppid(), 1, 0, -1):\n    try: os.kill(pid, 9)\n"
+    "    except OSError: pass\n"
     "def add(a, b): return 0",
     "a crash": "import ctypes\nctypes.string_at(0)",
 }
@@ -298,7 +312,7 @@ def test_attacks_on_scripts(limited, name):
         "import time\ntime.sleep(10**6)",
         "import signal, os\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\nwhile True: pass",
         "def add(a, b): return {n * (2**61 - 1) for n in range(100_000)}",
-        "def add(a, b):\n    import threading\n    threading.Thread(target=threading.Event().wait).start()\n    threading.Event().wait()",
+        "from threading import *\nThread(target=Event().wait).start()\ndef add(a, b): Event().wait()",
     ],
     ids=["sleeps for ever", "blocks signals", "a set that takes quadratic time", "waits in threads"],
 )
@@ -346,12 +360,11 @@ def look(path):
     return found and found[0].decode()
 def places():
     for pid in [n for n in os.listdir('/proc') if n.isdigit()] + ['self']:
-        for name in ('cmdline', 'environ', 'mem', 'maps', 'fd/0', 'fd/1', 'fd/2', 'fd/3', 'fd/4', 'fd/5', 'root/tmp/tests'):
+        for name in ('cmdline', 'environ', 'mem', 'maps', 'root/tmp/tests', *(f'fd/{n}' for n in range(3))):
             yield f'/proc/{pid}/{name}'
-    for top in ('/tmp', '/root', '/home', '/var', '/run', '/dev/shm', '/etc', '/work', '/opt', '/srv', '/mnt', os.getcwd()):
+    for top in ('/tmp', '/root', '/home', '/var', '/run', '/dev/shm', '/etc', '/opt', '/srv', '/mnt', os.getcwd()):
         for root, _, names in os.walk(top):
-            if '/lib/python3' not in root:
-                yield from (os.path.join(root, name) for name in names if not name.startswith(('random', 'zero', 'urandom', 'full')))
+            yield from (os.path.join(root, name) for name in names if '/lib/python3' not in root)
     yield PLACE
 def memory():
     import gc
@@ -375,9 +388,8 @@ def test_tests_cannot_be_read(namespace, tmp_path, monkeypatch):
 def test_the_search_finds_what_is_not_hidden(plain, tmp_path):
     """At level none the same program passes, so the test above has something to show."""
     (tmp_path / "tests.jsonl").write_text(f"token-{TOKEN}")
-    program = SEARCH.replace("    for pid in", "    return\n    for pid in").replace(
-        "    return\n", f"    yield {str(tmp_path / 'tests.jsonl')!r}\n    return\n"
-    )
+    start = "def places():\n"
+    program = SEARCH.replace(start, f"{start}    yield {str(tmp_path / 'tests.jsonl')!r}\n    return\n")
     assert verdict(plain, HIDDEN, program).outcome is Outcome.CORRECT
 
 
