@@ -93,26 +93,26 @@ def _point_at_null(fd: int, mode: int) -> None:
 # --- plain data ---------------------------------------------------------------------------------------------------
 
 
-def encode(value: object, depth_of: str = "") -> Json:
+def encode(value: object, where: str = "") -> Json:
     """Returns a value as JSON: plain data as it is seen by the built-in types, anything else by the name of its type.
 
     Subclasses become the built-in type that they derive from, so no method of a program crosses.
 
     Args:
         value: what to encode.
-        depth_of: where this stands, for the error; empty means that other objects are named instead of refused.
+        where: what this is part of, for the error; empty means that other objects are named and not refused.
 
     Raises:
-        TypeError: `depth_of` is given and something is not plain data.
+        TypeError: `where` is given and something is not plain data.
     """
     kind = type(value)
     if value is None or kind in (bool, str, float):
         return value
     for base, write in _WRITERS:
         if issubclass(kind, base):
-            return write(value, depth_of)
-    if depth_of:
-        raise TypeError(f"{depth_of} holds an object of type {kind.__name__}, which is not plain data")
+            return write(value, where)
+    if where:
+        raise TypeError(f"{where} holds an object of type {kind.__name__}, which is not plain data")
     return {"object": kind.__name__}
 
 

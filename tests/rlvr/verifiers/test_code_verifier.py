@@ -78,6 +78,8 @@ def test_scripts(limited):
          "class Solution:\n  def f(self, x): return x"),
         ({"fn_name": "f", "inputs": ["[1]\n\"a\""], "outputs": ["[\"a\", 1]"]}, "def f(a, b): return [b, a[0]]",
          "def f(a, b): return 'a'"),
+        ({"prompt": "def g(x):\n  return f(x) + 1\ndef f(x):\n  'd'\n", "entry_point": "f",
+          "test": "def check(c):\n  assert g(1) == 3"}, "def f(x): return 2 * x", "def f(x): return 0"),
         ({"test_list": ["assert sum(1, 2) == 3"]}, "def sum(a, b): return a + b", "def sum(a, b): return a"),
         ({"test_list": ["assert isclose(f(1), 0.1)"], "test_imports": ["from math import isclose"]}, "f = lambda x: .1",
          "f = lambda x: x"),
@@ -287,6 +289,28 @@ def test_attacks_on_function_calls(limited, name):
     found = verdict(limited, CALLS, ATTACKS[name])
     assert found.outcome in (Outcome.WRONG, Outcome.TIMEOUT), found  # `error` would spare the program a reward of 0
     assert len(found.reason) <= 1000
+
+
+RAW_REPLIES = {
+    "lists too deep": """b'{"value": ' + b'[' * 100_000 + b']' * 100_000 + b'}'""",
+    "a number of a million digits": """b'{"value": ' + b'9' * 1_000_000 + b'}'""",
+    "an exception whose name is a list": """b'{"raised": ' + b'[' * 900 + b']' * 900 + b'}'""",
+    "an exception that cannot be made": """b'{"raised": "UnicodeDecodeError", "message": 3}'""",
+    "a list": "b'[]'",
+    "nothing": "b''",
+    "not text": r"b'\xff\xfe'",
+    "an object of two kinds": """b'{"value": {"tuple": [], "set": []}}'""",
+    "an unknown kind": """b'{"value": {"eval": "7"}}'""",
+    "a key that cannot be one": """b'{"value": {"dict": [[[], 1]]}}'""",
+}
+
+
+@pytest.mark.parametrize("name", RAW_REPLIES)
+def test_replies_that_no_driver_writes(namespace, name):
+    """A program can write what it likes to its channel, which is descriptor 4."""
+    program = f"import os\nraw = {RAW_REPLIES[name]}\ndef add(a, b): os.write(4, b'%08x' % len(raw) + raw)"
+    found = verdict(namespace, CALLS, program)
+    assert found.outcome is Outcome.WRONG, found
 
 
 SCRIPT_ATTACKS = {
