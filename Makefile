@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup demo compare test vllm-env check bench
+.PHONY: setup demo compare test sandbox vllm-env check bench
 
 setup: $(STAMP)
 
@@ -25,9 +25,12 @@ demo: setup
 compare: setup
 	$(BIN)/rlvr compare --config recipes/countdown-tiny/compare.yaml
 
-test: setup vllm-env
+test: setup sandbox vllm-env
 	$(BIN)/python -m pytest
 	.venv-vllm/bin/python -m pytest tests/with_vllm
+
+sandbox:
+	PYTHON=$(PYTHON) bash scripts/install_sandbox.sh
 
 vllm-env:
 	PYTHON=$(PYTHON) bash scripts/make_vllm_env.sh

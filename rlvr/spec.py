@@ -39,23 +39,26 @@ class Spec:
                 raise self.error(f"{self.field}: {self.text!r} has the unknown option {key!r}; {nearest(key, known)}")
         return self
 
-    def integer(self, key: str, at_least: int) -> int | None:
+    def integer(self, key: str, at_least: int, at_most: int = 10**18) -> int | None:
         """Returns an option as an integer, or None where it is not given."""
         value = self.options.get(key)
         if value is None:
             return None
-        if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < at_least:
-            raise self.refusal(key, f"an integer of at least {at_least}")
+        if not re.fullmatch(r"[0-9]{1,18}", value) or not at_least <= int(value) <= at_most:
+            most = "" if at_most == 10**18 else f" and at most {at_most}"
+            raise self.refusal(key, f"an integer of at least {at_least}{most}")
         return int(value)
 
-    def number(self, key: str, default: float) -> float:
-        """Returns an option as a finite number of at least 0."""
+    def number(self, key: str, default: float, above: float = -math.inf, at_most: float = math.inf) -> float:
+        """Returns an option as a finite number of at least 0, within further bounds if there are any."""
         try:
             value = float(self.options.get(key, default))
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise self.refusal(key, "a number of at least 0")
+        if not (math.isfinite(value) and value >= 0 and above < value <= at_most):
+            least = "of at least 0" if above < 0 else f"above {above:g}"
+            most = "" if at_most == math.inf else f" and at most {at_most:g}"
+            raise self.refusal(key, f"a number {least}{most}")
         return value
 
     def choice(self, key: str, values: Sequence[str]) -> str:

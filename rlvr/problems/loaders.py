@@ -1,12 +1,12 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
 Owns: which locations there are, the joint ` + `, the column rules, and the messages for rows that break them.
-Does not own: options (`rlvr.spec`), the types (`rlvr.problems.types`), what is generated (`rlvr.problems.countdown`,
-`rlvr.problems.reasoning_gym`).
+Does not own: options (`rlvr.spec`), the types (`rlvr.problems.types`), what is generated or packaged
+(`rlvr.problems.countdown`, `rlvr.problems.humaneval`, `rlvr.problems.reasoning_gym`).
 
-A location is a JSONL file, `countdown:<split>`, `reasoning_gym:<family>`, or a data set of the Hugging Face Hub (`name`
-or `org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and optionally
-`cluster` and `meta`. A `problem_id` column is ignored, because identity comes from content.
+A location is a JSONL file, `countdown:<split>`, `humaneval`, `reasoning_gym:<family>`, or a data set of the Hugging
+Face Hub (`name` or `org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and
+optionally `cluster` and `meta`. A `problem_id` column is ignored, because identity comes from content.
 """
 
 import json
@@ -28,6 +28,7 @@ FILE_SUFFIXES = (".jsonl", ".json")
 FILE_OPTIONS = ("limit", "seed")
 HUB_OPTIONS = ("name", "split", "revision", "limit", "seed")
 COUNTDOWN = "countdown:"
+HUMANEVAL = "humaneval"
 REASONING_GYM = "reasoning_gym:"
 JOINT = " + "
 COUNTDOWN_OPTIONS = ("num", "seed", "num_numbers", "max_number")
@@ -40,10 +41,10 @@ def load_problems(spec: str) -> ProblemSet:
     """Returns the problems that `spec` names; several sets joined by ` + ` are one.
 
     Args:
-        spec: `location[?key=value&...]`. Files take `limit` and `seed`, Hub data sets also `name`, `split` (by default
-            `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and `max_number`,
-            `reasoning_gym:<family>` takes `num`, `seed` and the family's own settings. Of rows that are read, `seed`
-            shuffles; `limit` then keeps that many distinct problems.
+        spec: `location[?key=value&...]`. Files and `humaneval` take `limit` and `seed`, Hub data sets also `name`,
+            `split` (by default `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and
+            `max_number`, `reasoning_gym:<family>` takes `num`, `seed` and the family's own settings. Of rows that are
+            read, `seed` shuffles; `limit` then keeps that many distinct problems.
 
     Raises:
         ProblemError: the location, an option or a row cannot be used.
@@ -55,6 +56,10 @@ def load_problems(spec: str) -> ProblemSet:
     location = parsed.name
     if location.startswith(COUNTDOWN):
         return _load_countdown(parsed.only(*COUNTDOWN_OPTIONS))
+    if location == HUMANEVAL:
+        from rlvr.problems.humaneval import humaneval_problems
+
+        return _choose(humaneval_problems(), parsed.only(*FILE_OPTIONS))
     if location.startswith(REASONING_GYM):
         from rlvr.problems.reasoning_gym import reasoning_gym_problems
 
@@ -67,7 +72,7 @@ def load_problems(spec: str) -> ProblemSet:
         rows = _read_hub(location, parsed.only(*HUB_OPTIONS).options)
         return _choose(ProblemSet.of(location, rows), parsed)
     raise ProblemError(
-        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, "
+        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, humaneval, "
         "reasoning_gym:<family>, or the name of a Hub data set (org/name)."
     )
 

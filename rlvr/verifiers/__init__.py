@@ -46,6 +46,12 @@ def _choice(spec: Spec) -> Verifier:
     return ChoiceVerifier.of(spec)
 
 
+def _code(spec: Spec) -> Verifier:
+    from rlvr.verifiers.code import CodeVerifier
+
+    return CodeVerifier.of(spec)
+
+
 def _countdown(spec: Spec) -> Verifier:
     from rlvr.verifiers.countdown import CountdownVerifier
 
@@ -79,6 +85,7 @@ def _reasoning_gym(spec: Spec) -> Verifier:
 
 BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
     "choice": _choice,
+    "code": _code,
     "countdown": _countdown,
     "exact": _exact,
     "math": _math,
@@ -95,7 +102,8 @@ def make_verifier(text: str) -> Verifier:
             returns a bool or a `Verdict`.
 
     Raises:
-        RecipeError: the name or an option is unknown, or the function cannot be imported.
+        RecipeError: the name or an option is unknown, the function cannot be imported, or the machine lacks what the
+            verifier needs.
     """
     spec = parse_spec(text, field="verifier")
     name = spec.name

@@ -50,10 +50,7 @@ class ReasoningGymVerifier:
     @classmethod
     def of(cls, spec: Spec) -> "ReasoningGymVerifier":
         """Returns the verifier of a recipe's string."""
-        threshold = spec.only("threshold").number("threshold", default=1.0)
-        if not 0 < threshold <= 1:
-            raise spec.refusal("threshold", "a number above 0 and at most 1")
-        return cls(threshold)
+        return cls(spec.only("threshold").number("threshold", default=1.0, above=0, at_most=1))
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems that are no entries of the installed reasoning-gym."""
