@@ -5,6 +5,7 @@
     engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
     plan      draws and true standard errors of the sequential plan against a fixed number, on three spreads of p
     store     seconds to count and to compare a store of one million draws
+    verifiers verdicts per second of the math verifier against math-verify in one process (`bench_verifiers.py`)
     import    seconds of `import probes`
 
 The limits stand beside the figures. Nothing is asserted: a busy machine is not a defect.
@@ -254,8 +255,11 @@ def main() -> None:
         print(json.dumps(measure_algorithm(args.measure, args.steps)))
         return
     as_json = args.json
+    from bench_verifiers import bench_verifiers  # beside this script
+
     result = {
         "import": bench_import(),
+        "verifiers": bench_verifiers(),
         "plan": bench_plan(num_problems=500, max_draws=1024),
         "store": bench_store(num_problems=500, num_draws=2000),
         "engine": bench_engine(num_problems=20, num_rounds=3),
@@ -276,6 +280,15 @@ def main() -> None:
             f"plan, {name}: {row['times_fewer_draws']:.1f} times fewer draws than n = 1024; standard error {ratios} "
             "times (limits on math-like: at least 4, at most 1.3 at k = 256)"
         )
+    verifiers = result["verifiers"]
+    for name, limit in (("probe", 8), ("distinct", 1.6)):
+        row = verifiers[name]
+        print(
+            f"math verifier, {name}: {row['ratio']:.1f} times the verdicts per second of serial math-verify "
+            f"({row['ours_per_s']:,.0f} to {row['serial_per_s']:,.0f}; limit: at least {limit}); {row['num']} answers, "
+            f"{row['num_distinct']} of them distinct, {row['num_different']} verdicts differ"
+        )
+    print(f"judging: {verifiers['overhead']['ratio'] - 1:+.1%} of a probe's time (limit: at most 5 %)")
     step, engine = result["step"], result["engine"]
     print(f"import probes: {result['import']['seconds']:.3f} s (limit 0.3)")
     print(

@@ -2,7 +2,7 @@
 
     probe       completions of a real probe (`smollm2_gsm8k.jsonl`: SmolLM2-135M-Instruct on GSM8K), duplicates included
     distinct    answers that are all different and that strings do not decide
-    overlap     a probe with verification against the same probe's generation alone
+    overhead    a probe of the testbed with its verifier against the same probe with one that only says wrong
 
 Record the completions anew from a store of draws:
 
@@ -12,11 +12,23 @@ Record the completions anew from a store of draws:
 import argparse
 import json
 import logging
+import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from rlvr.problems import Problem
+from probes.arm import Sampling, arm_of
+from probes.engines.transformers import TransformersEngine
+from probes.plan import Plan
+from probes.probe import render_prompts, run_probe
+from probes.store import ProbeStore
+from rlvr.models import load_model, load_tokenizer, resolve_model
+from rlvr.problems import Problem, ProblemSet, load_problems
+from rlvr.prompts import PromptFormat
+from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers import make_verifier
 from rlvr.verifiers.math import MathVerifier
 
 RECORDED = Path(__file__).parent / "smollm2_gsm8k.jsonl"
@@ -75,15 +87,59 @@ def compare(items: Sequence[Item], num_rounds: int) -> dict[str, float]:
     }
 
 
+class _SaysWrong:
+    """A verifier that costs nothing."""
+
+    verifier_id = "says-wrong@1"
+
+    def check_problems(self, problems: Sequence[Problem]) -> None:
+        """Does nothing."""
+
+    def verify(self, items: Sequence[Item]) -> list[Verdict]:
+        """Returns that everything is wrong."""
+        return [Verdict(Outcome.WRONG)] * len(items)
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def probe_seconds(model: Any, tokenizer: Any, problems: ProblemSet, verifier: Any) -> float:
+    """Returns seconds of one probe with a fixed number of draws."""
+    prompt_format, sampling, plan = PromptFormat(), Sampling(max_new_tokens=24), Plan.fixed(128)
+    arm = arm_of(model, tokenizer, prompt_format, sampling)
+    prompts = render_prompts(problems, prompt_format, tokenizer)
+    with tempfile.TemporaryDirectory() as folder:
+        store = ProbeStore.create(Path(folder) / "store", arm, problems)
+        start = time.perf_counter()
+        run_probe(TransformersEngine(model, tokenizer, arm), store, list(problems), prompts, plan, verifier)
+        return time.perf_counter() - start
+
+
+def bench_overhead(num_rounds: int = 3) -> dict[str, float]:
+    """Returns how much longer a probe of the testbed takes because its draws are judged; the two take turns."""
+    source = resolve_model("testbed:countdown-tiny")
+    tokenizer = load_tokenizer(source, None, False)
+    model = load_model(source, None, False, dtype="float32").eval()
+    problems = load_problems("countdown:probe?num=40")
+    times: dict[str, list[float]] = {"judged": [], "not": []}
+    for _ in range(num_rounds):
+        times["judged"].append(probe_seconds(model, tokenizer, problems, make_verifier("countdown")))
+        times["not"].append(probe_seconds(model, tokenizer, problems, _SaysWrong()))
+    judged, alone = statistics.median(times["judged"]), statistics.median(times["not"])
+    return {"judged_s": judged, "alone_s": alone, "ratio": judged / alone}
+
+
 def bench_verifiers(num_rounds: int = 3) -> dict[str, dict[str, float]]:
-    """Returns both comparisons."""
-    return {"probe": compare(recorded_items(), num_rounds), "distinct": compare(distinct_items(1000), num_rounds)}
+    """Returns both comparisons and the overhead."""
+    return {
+        "probe": compare(recorded_items(), num_rounds),
+        "distinct": compare(distinct_items(1000), num_rounds),
+        "overhead": bench_overhead(num_rounds),
+    }
 
 
 def record(store: Path) -> None:
     """Writes the tails of a store's completions and their gold answers."""
-    from probes.store import ProbeStore
-
     opened = ProbeStore.open_existing(store)
     problems = {problem.problem_id: (row, problem.answer) for row, problem in enumerate(opened.problems())}
     draws = sorted(opened.draws(), key=lambda draw: (problems[draw.problem_id][0], draw.draw_index))
