@@ -28,6 +28,7 @@ from pebble import ProcessExpired, ProcessPool
 from rlvr.verdicts import Outcome
 
 STARTUP_S = 120.0  # longest wait for a worker's imports on a loaded machine
+WAIT_FACTOR = 10  # longest time of a task on the clock, in deadlines
 TASKS_PER_WORKER = 20_000  # bounds what caches inside the libraries can hold
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
 
@@ -55,7 +56,8 @@ class WorkerPool:
         function: name of its function that is called in the worker. Its result must be small and picklable.
         prepare: name of its function that a new worker calls first, for what a server of workers must not do itself.
         num_workers: how many tasks run at a time.
-        deadline_s: longest time of one task, from its start in the worker.
+        deadline_s: longest processor time of one task. A machine that is busy with other work does not change a
+            verdict. A task that waits and does not compute is stopped after `WAIT_FACTOR` times as long.
         max_memory_bytes: address space of one worker.
     """
 
@@ -109,7 +111,9 @@ class WorkerPool:
             return {}
         results = {}
         for index, future in futures.items():
-            wait([future], timeout=self.deadline_s + STARTUP_S)  # tasks start in order, so this one has its turn
+            wait(
+                [future], timeout=WAIT_FACTOR * self.deadline_s + STARTUP_S
+            )  # tasks start in order, so this one has its turn
             if not future.done():
                 break
             with contextlib.suppress(BrokenProcessPool, CancelledError):
@@ -129,7 +133,7 @@ class WorkerPool:
                 context=_context(self.module),
             )
         args = (self.module, self.function, self.deadline_s, task)
-        future: Future[Any] = self._pool.schedule(_run_limited, args=args, timeout=self.deadline_s)
+        future: Future[Any] = self._pool.schedule(_run_limited, args=args, timeout=WAIT_FACTOR * self.deadline_s)
         return future
 
     def _result(self, future: "Future[Any]") -> Any:
@@ -139,8 +143,10 @@ class WorkerPool:
         except (BrokenProcessPool, CancelledError):
             raise
         except TimeoutError:
-            return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
+            return TaskFailure(Outcome.TIMEOUT, f"exceeded {WAIT_FACTOR} times the deadline of {self.deadline_s:g} s")
         except ProcessExpired as error:
+            if error.exitcode == -signal.SIGPROF:
+                return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
             return TaskFailure(Outcome.ERROR, f"the verifier's worker died (exit code {error.exitcode})")
         except Exception as error:  # the result could not be sent
             return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
@@ -158,6 +164,7 @@ def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> 
     import resource
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
     with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
@@ -169,7 +176,7 @@ def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> 
 
 def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any, ...]) -> Any:
     """Returns the function's result for a task or what stopped it, in the worker."""
-    _limit_cpu_seconds(2 * deadline_s)
+    signal.setitimer(signal.ITIMER_PROF, deadline_s)  # the kernel ends this process, whatever it is in
     try:
         return getattr(sys.modules[module], function)(*task)
     except (MemoryError, RecursionError) as error:
@@ -177,16 +184,8 @@ def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any,
         return TaskFailure(Outcome.TIMEOUT, f"exceeded the {what} limit")
     except BaseException as error:  # SystemExit too: raised in the parent, it would end the run
         return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
-
-
-def _limit_cpu_seconds(seconds: float) -> None:
-    """Lets the kernel end this worker that many CPU seconds from now, in case the parent died and cannot."""
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = int(usage.ru_utime + usage.ru_stime + seconds) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 @contextlib.contextmanager

@@ -205,11 +205,11 @@ def test_options_of_a_recipe():
         ("code?isolation=none&deadline=0", "expected a number above 0"),
         ("code?isolation=none&deadline=soon", "expected a number above 0"),
         ("code?isolation=none&memory_mb=1", "an integer of at least 64"),
-        ("code?isolation=none&memory_mb=9999999", "an integer of at most 1048576"),
+        ("code?isolation=none&memory_mb=9999999", "at most 1048576"),
         ("code?isolation=none&deadline=86400", "at most 3600"),
         ("code?isolation=none&isolation=none", "given twice"),
         ("code?deadline", "not key=value"),
-        ("math?deadline=3", "takes no options"),
+        ("math?deadline=3", "expected one of mode, format"),
         ("cod?deadline=3", "did you mean 'code'"),
     ],
 )
