@@ -30,6 +30,7 @@ EXIT_MEMORY = 77
 EXIT_NOT_PYTHON = 78
 MAX_MESSAGE_CHARS = 300
 MAX_JSON_INT = 2**53
+LOOP_ENDS = (StopIteration, StopAsyncIteration)
 
 Json = Any
 
@@ -103,7 +104,8 @@ def encode(value: object, where: str = "") -> Json:
         where: what this is part of, for the error; empty means that other objects are named and not refused.
 
     Raises:
-        TypeError: `where` is given and something is not plain data.
+        ForeignError: `where` is given and something stands for an object of a program.
+        TypeError: `where` is given and something else is not plain data.
     """
     kind = type(value)
     if value is None or kind in (bool, str, float):
@@ -111,6 +113,8 @@ def encode(value: object, where: str = "") -> Json:
     for base, write in _WRITERS:
         if issubclass(kind, base):
             return write(value, where)
+    if where and kind is Foreign:
+        raise ForeignError
     if where:
         raise TypeError(f"{where} holds an object of type {kind.__name__}, which is not plain data")
     return {"object": kind.__name__}
@@ -148,6 +152,10 @@ class Foreign:
 
     def __repr__(self) -> str:
         return f"<{self.name} object>"
+
+
+class ForeignError(Exception):
+    """A test passes on an object that a program returned."""
 
 
 def decode(value: Json) -> Any:
@@ -292,6 +300,8 @@ class Tester:
         self.returned = None
         try:
             call = {"name": name, "args": encode(args, "an argument"), "kwargs": encode(kwargs, "an argument")}
+        except ForeignError:
+            raise self._stop("wrong", "the program's result, which a test passes on, is not plain data") from None
         except TypeError as error:
             raise self._stop("error", f"the tests cannot be relayed: {error}") from None
         write_frame(self.replies, b"c" + json.dumps(call).encode())
@@ -358,9 +368,12 @@ def _short(value: object) -> str:
 
 
 def _exception(name: str, message: str) -> Exception:
-    """Returns the built-in exception of that name, or another one that names it."""
+    """Returns the built-in exception of that name, or another one that names it.
+
+    One that ends a loop becomes another: raised inside of `map` it would skip what is left of a test.
+    """
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, LOOP_ENDS):
         with contextlib.suppress(TypeError):
             return kind(message)
     return RuntimeError(f"{name}: {message}")
@@ -405,7 +418,8 @@ def _prepare(task: dict[str, Json], tester: Tester) -> tuple[dict[str, Any], lis
     namespace |= {"inf": float("inf"), "nan": float("nan")}
     exec(compile(task["setup"], "<setup>", "exec", dont_inherit=True), namespace)  # noqa: S102 - the problem's own
     codes = [compile(source, "<test>", "exec", dont_inherit=True) for source in task["tests"]]
-    namespace.update({name: _proxy(tester, name) for name in task["names"]})
+    kept = set() if task["replaces"] else set(namespace)
+    namespace.update({name: _proxy(tester, name) for name in task["names"] if name not in kept})
     return namespace, codes
 
 

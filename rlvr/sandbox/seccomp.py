@@ -6,12 +6,14 @@ Does not own: loading the filter (bubblewrap does, by `--seccomp`).
 libseccomp is a C library that distributions ship and keep up; six of its functions are called directly. The filter
 allows what is not listed: the list is of calls that a program under test has no use for, and that widen the kernel's
 attack surface, make memory that no limit counts, or make processes. Threads are allowed: they share one limit.
+Sockets are of AF_UNIX only: a network namespace does not cover each family, and AF_VSOCK reaches the host of a machine.
 Calls of another architecture's table end the process, which is libseccomp's default.
 """
 
 import ctypes
 import errno
 import os
+import socket
 from functools import cache
 
 from rlvr.errors import RecipeError
@@ -30,21 +32,23 @@ DENIED = tuple(_NAMES.split())
 
 _ALLOW = 0x7FFF0000
 _FAIL = 0x00050000
+_NOT_EQUAL = 1
 _MASKED_EQUAL = 7
 
 
 class _Condition(ctypes.Structure):
-    """libseccomp's `scmp_arg_cmp`: (argument & mask) == value."""
+    """libseccomp's `scmp_arg_cmp`: argument != first, or (argument & first) == second."""
 
     _fields_ = (
         ("argument", ctypes.c_uint),
         ("operator", ctypes.c_int),
-        ("mask", ctypes.c_uint64),
-        ("value", ctypes.c_uint64),
+        ("first", ctypes.c_uint64),
+        ("second", ctypes.c_uint64),
     )
 
 
 _NOT_A_THREAD = _Condition(0, _MASKED_EQUAL, 0x10000, 0)  # clone without CLONE_THREAD
+_NOT_UNIX = _Condition(0, _NOT_EQUAL, socket.AF_UNIX, 0)
 
 
 @cache
@@ -74,6 +78,8 @@ def _compile(library: ctypes.CDLL, context: ctypes.c_void_p) -> bytes:
     for name in DENIED:
         _deny(library, context, name, errno.EPERM)
     _deny(library, context, "clone", errno.EPERM, _NOT_A_THREAD)
+    for name in ("socket", "socketpair"):
+        _deny(library, context, name, errno.EAFNOSUPPORT, _NOT_UNIX)
     _deny(library, context, "clone3", errno.ENOSYS)  # its flags cannot be seen; the C library then uses clone
     fd = os.memfd_create("seccomp")
     try:

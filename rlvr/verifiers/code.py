@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from hashlib import sha256
 from platform import python_version_tuple
 from signal import SIGALRM, SIGKILL, SIGXCPU
@@ -26,7 +27,7 @@ from rlvr.verdicts import Outcome, Verdict
 from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
 from rlvr.verifiers.pool import default_num_workers
 
-RULES = "code@1"
+RULES = "code@2"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
 MAX_VERDICT_CHARS = 1000
 MAX_DEADLINE_S = 3600.0
@@ -231,15 +232,17 @@ def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Ou
     """Runs tests in one sandbox and the program in another, and relays calls until the tests give a verdict."""
     with sandbox.start() as tester, sandbox.start() as program:
         program.begin(_task(sandbox, "functions", sources))
-        tester.begin(_task(sandbox, "tests") | {"setup": tests.setup, "names": tests.names, "tests": tests.tests})
+        tester.begin(_task(sandbox, "tests") | asdict(tests))
         deadline = time.monotonic() + sandbox.limits.deadline_s
+        is_answered = False
         while True:
-            message = _from_tester(tester, deadline)
+            message = _from_tester(tester, deadline, is_answered)
             if isinstance(message, tuple):
                 return message
             program.send(message)
             try:
                 tester.send(program.receive(deadline))
+                is_answered = True
             except DeadlineError as error:
                 return Outcome.TIMEOUT, str(error)
             except TooMuchError as error:
@@ -248,8 +251,11 @@ def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Ou
                 return _after_end(program)
 
 
-def _from_tester(tester: Child, deadline: float) -> bytes | tuple[Outcome, str]:
-    """Returns the next call, or outcome and reason."""
+def _from_tester(tester: Child, deadline: float, is_answered: bool) -> bytes | tuple[Outcome, str]:
+    """Returns the next call, or outcome and reason.
+
+    Where the program has answered a call, a call too large may be of its making, and `error` is not its to choose.
+    """
     try:
         message = tester.receive(deadline)
     except DeadlineError as error:
@@ -259,7 +265,7 @@ def _from_tester(tester: Child, deadline: float) -> bytes | tuple[Outcome, str]:
         outcome, _ = _end_of(code)
         return (outcome if outcome is Outcome.TIMEOUT else Outcome.ERROR), f"the tests ended, exit code {code}"
     except TooMuchError as error:
-        return Outcome.ERROR, f"the tests {error}"
+        return (Outcome.WRONG if is_answered else Outcome.ERROR), f"the tests {error}"
     if message[:1] == b"c":
         return message[1:]
     outcome, reason = json.loads(message[1:])

@@ -34,13 +34,15 @@ class CallTests:
 
     Attributes:
         setup: source that runs before the tests, beside them.
-        names: functions of the program that the tests call.
+        names: functions of the program that the tests use.
         tests: sources; one that raises has failed.
+        replaces: the program's functions take the place of what the setup defines under their names.
     """
 
     setup: str
     names: tuple[str, ...]
     tests: tuple[str, ...]
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _humaneval_tests(meta: Mapping[str, Any]) -> CallTests:
     prompt, test, name = _text(meta, "prompt"), _text(meta, "test"), _text(meta, "entry_point")
     if not name.isidentifier():
         raise ValueError("entry_point is not a name")
-    return CallTests(setup=f"{prompt}\n\n{test}", names=(name,), tests=(f"check({name})",))
+    return CallTests(setup=f"{prompt}\n\n{test}", names=(name,), tests=(f"check({name})",), replaces=True)
 
 
 def _text(meta: Mapping[str, Any], key: str) -> str:
@@ -89,10 +91,10 @@ def _assert_tests(meta: Mapping[str, Any]) -> CallTests:
         raise ValueError("test_list or test_imports is not a list of texts")
     setup = "\n".join([*imports, _text(meta, "test_setup_code")])
     try:
-        called = _called_names(tests) - _defined_names([setup, *tests])
+        used = _used_names(tests) - _defined_names([setup, *tests])
     except SyntaxError as error:
         raise ValueError(f"a test is not Python ({error.msg})") from None
-    names = called - set(dir(builtins)) or called  # a program may define a function called sum
+    names = used - set(dir(builtins)) or used  # a program may define a function called sum
     return CallTests(setup, tuple(sorted(names)), tuple(tests))
 
 
@@ -101,10 +103,10 @@ def _texts(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(item, str) for item in value)
 
 
-def _called_names(sources: Sequence[str]) -> set[str]:
-    """Returns the plain names that are called."""
-    calls = [node.func for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    return {function.id for function in calls if isinstance(function, ast.Name)}
+def _used_names(sources: Sequence[str]) -> set[str]:
+    """Returns the plain names that are read; a function may be passed on without being called."""
+    names = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)]
+    return {name.id for name in names if isinstance(name.ctx, ast.Load)}
 
 
 def _defined_names(sources: Sequence[str]) -> set[str]:

@@ -1,9 +1,12 @@
 """The levels of isolation: what each gives, what a program inside can see and use, and errors instead of downgrades."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -301,9 +304,71 @@ for family, address in ((socket.AF_INET, ('127.0.0.1', {server.getsockname()[1]}
     try:
         socket.socket(family).connect(address); print('connected')
     except OSError as error: print('refused')
-print(socket.if_nameindex())
+print([line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]])
 """
-        assert output(namespace, program) == "refused\nrefused\nrefused\n[(1, 'lo')]\n"
+        assert output(namespace, program) == "refused\nrefused\nrefused\n['lo']\n"
+
+
+def test_sockets_are_local_only(namespace):
+    """A network namespace does not cover AF_VSOCK, which reaches the host of a virtual machine."""
+    program = """
+import ctypes, errno, socket
+c = ctypes.CDLL(None, use_errno=True)
+opened = {family for call in (c.socket, c.socketpair) for family in range(64) for kind in (1, 2, 3, 5)
+          if call(family, kind, 0, (ctypes.c_int * 2)()) >= 0 or ctypes.get_errno() != errno.EAFNOSUPPORT}
+print(sorted(opened))
+left, right = socket.socketpair()
+left.send(b'x'); print(right.recv(1))
+"""
+    assert output(namespace, program) == "[1]\nb'x'\n"
+
+
+KILLED_RUN = """
+import sys, time
+from rlvr.sandbox import Limits, make_sandbox
+box = make_sandbox("namespace", Limits(deadline_s=60))
+with box.start() as child:
+    child.begin({"role": "script", "limits": box.limits_of_process(), "sources": ["while True: pass"]})
+    print(child.process.pid, flush=True)
+    child.finish(time.monotonic() + 60)
+"""
+
+
+def test_the_sandbox_dies_with_the_run(namespace):
+    """The run is killed by SIGKILL, and so cannot end anything itself."""
+    run = subprocess.Popen([sys.executable, "-c", KILLED_RUN], stdout=subprocess.PIPE, text=True)
+    with run:
+        first = run.stdout.readline().strip()
+        time.sleep(0.5)
+        family = family_of(first)
+        run.kill()
+    deadline = time.monotonic() + 10
+    while still_living(family) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(family) > 1
+    assert still_living(family) == set()
+
+
+def stats() -> dict[str, list[str]]:
+    """State and parent of each process."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            found[path.parent.name] = path.read_text().rpartition(")")[2].split()[:2]
+    return found
+
+
+def family_of(pid: str) -> set[str]:
+    """The process and its descendants."""
+    known, found = stats(), {pid}
+    while more := {name for name, (_, parent) in known.items() if parent in found} - found:
+        found |= more
+    return found & set(known)
+
+
+def still_living(pids: set[str]) -> set[str]:
+    """Those that are there and not zombies, whoever is their parent now."""
+    return {name for name, (state, _) in stats().items() if name in pids and state not in "ZX"}
 
 
 def test_a_user_namespace_without_root(namespace, monkeypatch):

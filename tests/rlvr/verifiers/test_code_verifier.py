@@ -85,6 +85,9 @@ def test_scripts(limited):
          "f = lambda x: x"),
         ({"test_list": ["assert f(g(2)) == {2: {(1,)}}"], "test_setup_code": "def g(x): return {x}"},
          "def f(s): return {n: {(1,)} for n in s}", "def f(s): return {}"),
+        ({"test_list": ["assert f(4) == sqrt(16)"], "test_setup_code": "from math import *"}, "def f(x): return x",
+         "def f(x): return -x"),
+        ({"test_list": ["assert sorted([1, 3], key=f) == [3, 1]"]}, "def f(x): return -x", "def f(x): return x"),
     ],
 )  # fmt: skip
 def test_formats_of_meta(plain, meta, correct, wrong):
@@ -191,7 +194,7 @@ def test_options_of_a_recipe():
         300,
         3,
     )
-    assert verifier.verifier_id.startswith("code@1?isolation=process&deadline=2.5&memory_mb=300&python=3.")
+    assert verifier.verifier_id.startswith("code@2?isolation=process&deadline=2.5&memory_mb=300&python=3.")
 
 
 @pytest.mark.parametrize(
@@ -289,6 +292,33 @@ def test_attacks_on_function_calls(limited, name):
     found = verdict(limited, CALLS, ATTACKS[name])
     assert found.outcome in (Outcome.WRONG, Outcome.TIMEOUT), found  # `error` would spare the program a reward of 0
     assert len(found.reason) <= 1000
+
+
+FED_BACK = Problem("Double.", "2 * x", {"test_list": ["assert double(double(2)) == 8"]})
+BIG = """
+import os
+text = ('{"value": "' + chr(233) * 4_000_000 + '"}').encode()
+def double(x):
+    data = b'%08x' % len(text) + text
+    while data: data = data[os.write(4, data):]
+"""
+
+
+@pytest.mark.parametrize("program", ["def double(x): return object()", BIG], ids=["an object", "a text that grows"])
+def test_results_that_tests_pass_on_are_no_way_to_an_error(namespace, program):
+    """A program chose `error`, and so no reward, where a test passes its result to the program again."""
+    found = verdict(namespace, FED_BACK, program)
+    assert found.outcome is Outcome.WRONG, found
+
+
+@pytest.mark.parametrize("name", ["StopIteration", "StopAsyncIteration"])
+@pytest.mark.parametrize(
+    "test", ["assert all(map(lambda x: f(x) == -x, [1, 2]))", "for x, y in zip([1], map(f, [1])): assert y == -x"]
+)
+def test_an_exception_does_not_end_the_loop_of_a_test(namespace, name, test):
+    """`StopIteration` inside of `map` ended the test early, and the program passed."""
+    found = verdict(namespace, Problem("Negate.", "-x", {"test_list": [test]}), f"def f(x): raise {name}")
+    assert found.outcome is Outcome.WRONG, found
 
 
 RAW_REPLIES = {
