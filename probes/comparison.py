@@ -24,7 +24,7 @@ from rlvr.errors import InputError
 
 SCHEMA = "rlvr.comparison/1"
 STATES = ("steps", "rollouts", "tokens")
-TOLERANCE = 0.1  # a probed step rarely falls on the budget
+TOLERANCE = 0.1  # a probed step rarely falls on the budget; the report says so
 
 
 @dataclass(frozen=True)

@@ -186,4 +186,4 @@ def differences_label(part: Part) -> str:
 
 def _short(name: str) -> str:
     """Returns an arm's name for a label: letters, digits and a few signs, so that plotly reads no markup in it."""
-    return "".join(letter if letter.isalnum() or letter in " -_." else "?" for letter in name)[:40]
+    return "".join(letter if letter.isalnum() or letter in " -_.+" else "?" for letter in name)[:40]

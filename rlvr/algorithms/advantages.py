@@ -56,7 +56,7 @@ def group_centred(rewards_N: torch.Tensor, group_size: int) -> torch.Tensor:
 
 
 def leave_one_out(rewards_N: torch.Tensor, group_size: int) -> torch.Tensor:
-    """Returns r - mean of the others of its group: n / (n - 1) (r - mean), n its judged rollouts (RLOO, eq. 4).
+    """Returns r - mean of the others of its group: n / (n - 1) (r - mean), n its judged rollouts (RLOO, section 2.3).
 
     A rollout that has no reward, or nothing to be compared with, gets 0.
     """

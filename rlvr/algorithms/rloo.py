@@ -1,9 +1,9 @@
-"""RLOO (Ahmadian et al. 2024, arXiv 2402.14740, eq. 4): the mean reward of the other rollouts is the baseline.
+"""RLOO (Ahmadian et al. 2024, arXiv 2402.14740, section 2.3): the mean reward of the other rollouts is the baseline.
 
 Owns: the advantage. The loss is GRPO's clipped token ratio, so that RLOO and GRPO differ in the advantage alone;
 TRL's own RLOOTrainer, with a ratio of whole sequences, is `rloo_sequence`.
 
-With beta > 0 the sum of k1 over a completion is taken off its reward before the baseline, as in the paper's eq. 1.
+With beta > 0 the sum of k1 over a completion is taken off its reward before the baseline, as in the paper's eq. 3.
 """
 
 import torch
