@@ -7,9 +7,11 @@ Extraction is linear in the length of the text, since a model can write anything
 """
 
 import re
+from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+ROUNDING = Decimal("0.00001")  # math-verify rounds to six decimals
 MAX_LINE_CHARS = 2000  # of a line that states an answer; patterns over it may take quadratic time
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -20,7 +22,7 @@ _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _NUMBER = re.compile(r"(?:(?<![\w.)])[-+])?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?%?")
 
-_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_PLAIN_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
 _DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
 _GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
 _REPEATING_DECIMAL = re.compile(r"([+-]?\d*)\.(\d*)\\overline\s*\{(\d+)\}")
@@ -166,9 +168,13 @@ def normal_form(answer: str) -> str:
     return choice[1] if choice else _plain_number(text)
 
 
-def is_integer(form: str) -> bool:
-    """Returns whether a normal form is an integer, so that strings decide equality."""
-    return _INTEGER.fullmatch(form) is not None
+def differ_as_numbers(gold: str, answer: str) -> bool:
+    """Returns whether the gold answer is a number, and the answer words or a number that no rounding makes equal."""
+    if _PLAIN_NUMBER.fullmatch(gold) is None:
+        return False
+    if _PLAIN_NUMBER.fullmatch(answer) is None:
+        return all(char.isalpha() or char.isspace() for char in answer)
+    return abs(Decimal(gold) - Decimal(answer)) > ROUNDING
 
 
 def is_plain(form: str) -> bool:

@@ -21,8 +21,8 @@ from rlvr.verifiers.answers import (
     Form,
     Found,
     clean,
+    differ_as_numbers,
     find_answer,
-    is_integer,
     is_plain,
     is_words,
     last_boxed,
@@ -161,7 +161,7 @@ class MathVerifier:
             return _verdict(Outcome.CORRECT, answer)
         if is_words(pair.gold):
             return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
-        return _verdict(Outcome.WRONG, answer) if is_integer(gold) and is_integer(answer) else None
+        return _verdict(Outcome.WRONG, answer) if differ_as_numbers(gold, answer) else None
 
     def _recall(self, pair: _Pair) -> Verdict | None:
         """Returns a remembered verdict and makes it the youngest."""
