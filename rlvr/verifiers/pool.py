@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ from rlvr.verdicts import Outcome
 
 STARTUP_S = 120.0  # longest wait for a worker's imports on a loaded machine
 WAIT_FACTOR = 10  # longest time of a task on the clock, in deadlines
-TASKS_PER_WORKER = 20_000  # bounds what caches inside the libraries can hold
+MAX_GROUP = 16  # tasks that a worker is given at a time
+GROUPS_PER_WORKER = 2_000  # bounds what caches inside the libraries can hold
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
 
 _main_lock = threading.Lock()
@@ -86,12 +87,14 @@ class WorkerPool:
     def run(self, tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Returns `function(*task)`, or a `TaskFailure`, for each task in order.
 
-        Tasks that were lost because the whole pool broke are given to a new pool once.
+        Tasks go to the workers in groups. Those of a group whose worker was killed are run again one by one, and once
+        more if the pool itself broke.
         """
         results: dict[int, Any] = {}
-        for _ in range(2):
+        for size in (self._group_size(len(tasks)), 1, 1):
             owed = [index for index in range(len(tasks)) if index not in results]
-            results |= self._attempt({index: tasks[index] for index in owed}) if owed else {}
+            groups = [tuple(owed[start : start + size]) for start in range(0, len(owed), size)]
+            results |= self._attempt(groups, tasks)
         lost = TaskFailure(Outcome.ERROR, "the verifier's workers could not start or were lost")
         return [results.get(index, lost) for index in range(len(tasks))]
 
@@ -102,54 +105,59 @@ class WorkerPool:
             pool.stop()
             pool.join()
 
-    def _attempt(self, tasks: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
-        """Returns the results of the tasks that were not lost; closes a pool that lost some."""
+    def _group_size(self, num_tasks: int) -> int:
+        """Returns how many tasks go together: more of them cost less each, and keep fewer workers busy."""
+        return max(1, min(MAX_GROUP, num_tasks // (2 * self.num_workers)))
+
+    def _attempt(self, groups: Sequence[tuple[int, ...]], tasks: Sequence[tuple[Any, ...]]) -> dict[int, Any]:
+        """Returns the results of tasks, by index, whose groups were not lost; closes a pool that broke."""
+        results: dict[int, Any] = {}
         try:
-            futures = {index: self._schedule(task) for index, task in tasks.items()}
-        except RuntimeError:  # the pool broke while it was idle
-            self.close()
-            return {}
-        results = {}
-        for index, future in futures.items():
-            wait(
-                [future], timeout=WAIT_FACTOR * self.deadline_s + STARTUP_S
-            )  # tasks start in order, so this one has its turn
-            if not future.done():
-                break
-            with contextlib.suppress(BrokenProcessPool, CancelledError):
-                results[index] = self._result(future)
-        if len(results) < len(tasks):
+            futures = [self._schedule([tasks[index] for index in group]) for group in groups]
+            for group, future in zip(groups, futures, strict=True):
+                wait([future], timeout=self._longest_s(len(group)) + STARTUP_S)  # groups start in order
+                if not future.done():
+                    raise BrokenProcessPool
+                results |= self._results(group, future)
+        except (BrokenProcessPool, CancelledError, RuntimeError):  # RuntimeError: it broke while it was idle
             self.close()
         return results
 
-    def _schedule(self, task: tuple[Any, ...]) -> "Future[Any]":
-        """Returns the future of a task, starting the pool if need be."""
+    def _longest_s(self, num_tasks: int) -> float:
+        """Returns the longest time of a group on the clock."""
+        return WAIT_FACTOR * self.deadline_s * num_tasks + 1.0
+
+    def _schedule(self, tasks: Sequence[tuple[Any, ...]]) -> "Future[list[Any]]":
+        """Returns the future of a group, starting the pool if need be."""
         if self._pool is None:
             self._pool = ProcessPool(
                 max_workers=self.num_workers,
-                max_tasks=TASKS_PER_WORKER,
+                max_tasks=GROUPS_PER_WORKER,
                 initializer=_prepare_worker,
                 initargs=(self.module, self.prepare, self.max_memory_bytes),
                 context=_context(self.module),
             )
-        args = (self.module, self.function, self.deadline_s, task)
-        future: Future[Any] = self._pool.schedule(_run_limited, args=args, timeout=WAIT_FACTOR * self.deadline_s)
+        args = (self.module, self.function, self.deadline_s, tasks)
+        future: Future[list[Any]] = self._pool.schedule(_run_group, args=args, timeout=self._longest_s(len(tasks)))
         return future
 
-    def _result(self, future: "Future[Any]") -> Any:
-        """Returns the result of a finished future, or its failure."""
+    def _results(self, group: tuple[int, ...], future: "Future[list[Any]]") -> dict[int, Any]:
+        """Returns the results of a finished group; a group that failed as a whole has some only if it is one task."""
         try:
-            return future.result()
+            return dict(zip(group, future.result(), strict=True))
         except (BrokenProcessPool, CancelledError):
             raise
-        except TimeoutError:
-            return TaskFailure(Outcome.TIMEOUT, f"exceeded {WAIT_FACTOR} times the deadline of {self.deadline_s:g} s")
-        except ProcessExpired as error:
-            if error.exitcode == -signal.SIGPROF:
-                return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
+        except Exception as error:
+            return {group[0]: self._failure(error)} if len(group) == 1 else {}
+
+    def _failure(self, error: Exception) -> TaskFailure:
+        """Returns what an exception of a future says of its task."""
+        is_late = isinstance(error, ProcessExpired) and -error.exitcode in (signal.SIGPROF, signal.SIGALRM)
+        if is_late or isinstance(error, TimeoutError):
+            return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
+        if isinstance(error, ProcessExpired):
             return TaskFailure(Outcome.ERROR, f"the verifier's worker died (exit code {error.exitcode})")
-        except Exception as error:  # the result could not be sent
-            return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
+        return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])  # the result could not be sent
 
 
 def default_num_workers() -> int:
@@ -164,7 +172,8 @@ def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> 
     import resource
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    for timer in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(timer, signal.SIG_DFL)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
     with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
@@ -174,11 +183,18 @@ def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> 
         getattr(imported, prepare)()
 
 
-def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any, ...]) -> Any:
-    """Returns the function's result for a task or what stopped it, in the worker."""
-    signal.setitimer(signal.ITIMER_PROF, deadline_s)  # the kernel ends this process, whatever it is in
+def _run_group(module: str, function: str, deadline_s: float, tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Returns, in the worker, the function's results, or what stopped them."""
+    called = getattr(sys.modules[module], function)
+    return [_run_limited(called, deadline_s, task) for task in tasks]
+
+
+def _run_limited(called: Callable[..., Any], deadline_s: float, task: tuple[Any, ...]) -> Any:
+    """Returns the function's result for a task or what stopped it; the kernel ends the process at the deadline."""
+    signal.setitimer(signal.ITIMER_PROF, deadline_s)
+    signal.setitimer(signal.ITIMER_REAL, WAIT_FACTOR * deadline_s)
     try:
-        return getattr(sys.modules[module], function)(*task)
+        return called(*task)
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "recursion"
         return TaskFailure(Outcome.TIMEOUT, f"exceeded the {what} limit")
@@ -186,6 +202,7 @@ def _run_limited(module: str, function: str, deadline_s: float, task: tuple[Any,
         return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager
