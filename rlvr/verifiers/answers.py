@@ -7,11 +7,12 @@ Extraction is linear in the length of the text, since a model can write anything
 """
 
 import re
-from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
-ROUNDING = Decimal("0.00001")  # math-verify rounds to six decimals
+ROUNDING = Fraction(1, 100_000)  # math-verify rounds to six decimals
 MAX_LINE_CHARS = 2000  # of a line that states an answer; patterns over it may take quadratic time
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -22,7 +23,8 @@ _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _NUMBER = re.compile(r"(?:(?<![\w.)])[-+])?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?%?")
 
-_PLAIN_NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)")
+_FRACTION_OF_INTEGERS = re.compile(r"(-?)\\frac\{(-?[0-9]+)\}\{([0-9]+)\}")
+_RATIO = re.compile(r"-?[0-9]+(?:\.[0-9]+|/0*[1-9][0-9]*)?")
 _DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
 _GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
 _REPEATING_DECIMAL = re.compile(r"([+-]?\d*)\.(\d*)\\overline\s*\{(\d+)\}")
@@ -156,6 +158,7 @@ def _as_fraction(whole: str, fixed: str, repeated: str) -> str:
     return f"{'-' if whole.startswith('-') else ''}\\frac{{{over}}}{{{under}}}"
 
 
+@lru_cache(maxsize=4096)
 def normal_form(answer: str) -> str:
     """Returns the form in which two answers that differ in notation only are the same string.
 
@@ -168,13 +171,32 @@ def normal_form(answer: str) -> str:
     return choice[1] if choice else _plain_number(text)
 
 
-def differ_as_numbers(gold: str, answer: str) -> bool:
-    """Returns whether the gold answer is a number, and the answer words or a number that no rounding makes equal."""
-    if _PLAIN_NUMBER.fullmatch(gold) is None:
-        return False
-    if _PLAIN_NUMBER.fullmatch(answer) is None:
-        return all(char.isalpha() or char.isspace() for char in answer)
-    return abs(Decimal(gold) - Decimal(answer)) > ROUNDING
+def same_number(gold: str, answer: str) -> bool | None:
+    """Returns whether two normal forms are the same number, or None where strings do not decide it.
+
+    Numbers are decimals and fractions of integers. A percentage stands for itself and for its hundredth, as in
+    math-verify. Words are no number, so that they are another answer than a number.
+    """
+    golds, answers = _values(gold), _values(answer)
+    if not golds:
+        return None
+    if not answers:
+        return False if all(char.isalpha() or char.isspace() for char in answer) else None
+    differences = [abs(a - b) for a in golds for b in answers]
+    if 0 in differences:
+        return True
+    return False if min(differences) > ROUNDING else None
+
+
+def _values(form: str) -> list[Fraction]:
+    """Returns the values that a number may stand for, or none."""
+    text = form.removesuffix("%")
+    if match := _FRACTION_OF_INTEGERS.fullmatch(text):  # a whole one: 2\frac{1}{3} is a mixed number
+        text = f"{match[1]}{match[2]}/{match[3]}"
+    if _RATIO.fullmatch(text) is None:
+        return []
+    value = Fraction(text)
+    return [value, value / 100] if form.endswith("%") else [value]
 
 
 def is_plain(form: str) -> bool:

@@ -21,12 +21,12 @@ from rlvr.verifiers.answers import (
     Form,
     Found,
     clean,
-    differ_as_numbers,
     find_answer,
     is_plain,
     is_words,
     last_boxed,
     normal_form,
+    same_number,
 )
 from rlvr.verifiers.pool import TaskFailure, WorkerPool
 
@@ -161,7 +161,8 @@ class MathVerifier:
             return _verdict(Outcome.CORRECT, answer)
         if is_words(pair.gold):
             return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
-        return _verdict(Outcome.WRONG, answer) if differ_as_numbers(gold, answer) else None
+        is_same = same_number(gold, answer)
+        return None if is_same is None else _verdict(Outcome.CORRECT if is_same else Outcome.WRONG, answer)
 
     def _recall(self, pair: _Pair) -> Verdict | None:
         """Returns a remembered verdict and makes it the youngest."""

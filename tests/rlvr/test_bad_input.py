@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from rlvr.cli import main
+from rlvr.errors import RecipeError
+from rlvr.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -42,7 +44,6 @@ def refused(flags: list[str], output_dir: Path) -> str:
         ({"probe_steps": -1}, "probe_steps: -1 is negative"),
         ({"verifier": "numeric?tolerance=x"}, "tolerance is 'x'; expected a number of at least 0"),
         ({"format_reward": -0.1}, "format_reward: -0.1 is no bonus"),
-        ({"format_reward": 0.1, "algorithm": "rft"}, "format_reward: rft cannot use it"),
     ],
 )
 def test_a_wrong_value_is_named(small_recipe, tmp_path, changes, message):
@@ -110,3 +111,9 @@ def test_a_full_disk_ends_the_run_with_one_error(small_recipe, tmp_path):
         assert "Traceback" not in result.stderr
     finally:
         subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_bonus_for_the_format_is_refused_where_nothing_is_rewarded():
+    recipe = str(ROOT / "recipes/countdown-tiny/rft.yaml")
+    with pytest.raises(RecipeError, match="format_reward: rft cannot use it"):
+        read_recipe(recipe, ["--format_reward", "0.1"])

@@ -10,8 +10,11 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlvr.problems import Problem
+from rlvr.verifiers.answers import clean, normal_form, same_number
 from rlvr.verifiers.math import MathVerifier
 
 with (Path(__file__).parent / "answer_pairs.tsv").open(encoding="utf-8", newline="") as file:
@@ -59,6 +62,28 @@ def test_math_verify_differs_where_the_table_says_so():
     for row in PAIRS:
         is_equal = verify(parse(f"${row['gold']}$"), parse(completion(row["answer"])))
         assert row["math_verify"] == ("correct" if is_equal else "wrong"), row
+
+
+def test_what_strings_decide_is_what_math_verify_says():
+    from rlvr.verifiers.math_worker import work
+
+    decided = [row for row in PAIRS if same_number(normal_form(row["gold"]), normal_form(row["answer"])) is not None]
+    assert len(decided) > 40
+    for row in decided:
+        forms = normal_form(row["gold"]), normal_form(row["answer"])
+        assert same_number(*forms) == (row["expected"] == "correct"), row
+        if not row["why they differ"]:
+            assert work("compare", clean(row["gold"]), clean(row["answer"])) == same_number(*forms), row
+
+
+@given(st.fractions(-50, 50, max_denominator=60), st.fractions(-50, 50, max_denominator=60))
+def test_numbers_are_compared_exactly(gold, answer):
+    same = same_number(normal_form(str(gold)), normal_form(str(answer)))
+    assert same is (gold == answer)
+    over, under = answer.numerator, answer.denominator
+    assert same_number(normal_form(str(gold)), normal_form(rf"\dfrac{{{over}}}{{{under}}}")) is same
+    rounded = same_number(normal_form(str(gold)), normal_form(f"{float(answer):.9f}"))
+    assert rounded in (same, None)  # a rounded value is left to math-verify
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
