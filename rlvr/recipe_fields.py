@@ -21,14 +21,15 @@ class RunArguments:
     verifier: str | None = field(
         default=None,
         metadata={
-            "help": "choice, countdown, exact, math, numeric, reasoning_gym, or package.module:function(problem, "
+            "help": "choice, code, countdown, exact, math, numeric, reasoning_gym, or package.module:function(problem, "
             "completion); options as ?key=value&..."
         },
     )
     train_problems: str | None = field(
         default=None,
         metadata={
-            "help": "JSONL file, Hub data set, countdown:SPLIT or reasoning_gym:FAMILY; options as ?key=value&..."
+            "help": "JSONL file, Hub data set, countdown:SPLIT, humaneval or reasoning_gym:FAMILY; options as "
+            "?key=value&..."
         },
     )
     format_reward: float = field(
