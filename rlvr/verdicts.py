@@ -7,6 +7,8 @@ Does not own: how an answer is judged (`rlvr.verifiers`) or what it is worth in 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+MAX_VERDICT_CHARS = 1000  # of an answer or a reason in a verdict
+
 
 class Outcome(StrEnum):
     """The result of judging one completion.

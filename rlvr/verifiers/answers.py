@@ -70,12 +70,6 @@ def find_answer(completion: str, asked: Form = Form.BOXED) -> Found | None:
     return None
 
 
-def extract_answer(completion: str) -> str | None:
-    """Returns the answer of a completion in whatever form, or None where there is none."""
-    found = find_answer(completion)
-    return found.text if found else None
-
-
 def last_boxed(text: str) -> str | None:
     r"""Returns what stands in the last `\boxed{...}` that is closed and not empty, or None."""
     starts = {match.end() for match in _BOX.finditer(text)}

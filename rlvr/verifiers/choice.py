@@ -14,7 +14,7 @@ from string import ascii_uppercase
 from rlvr.problems import Problem
 from rlvr.spec import Spec
 from rlvr.verdicts import Verdict
-from rlvr.verifiers.answers import last_boxed
+from rlvr.verifiers.gold import gold_text
 from rlvr.verifiers.plain import PlainVerifier, bare, decided, final_text, first_sentence, unparsed
 
 _WORD = r"(?:the\s+)?(?:correct\s+|right\s+)?(?:option|choice|answer|letter)?\s*(?:is\s+|:\s*)?"
@@ -129,5 +129,4 @@ def _form(text: str) -> str:
 
 def _gold(problem: Problem, options: Mapping[str, str]) -> set[str]:
     """Returns the letters that the gold answer names: one, unless it cannot be used."""
-    text = bare(last_boxed(problem.answer) or problem.answer)
-    return named_options(text, options)
+    return named_options(bare(gold_text(problem)), options)

@@ -17,23 +17,21 @@ from hashlib import sha256
 from platform import python_version_tuple
 from signal import SIGALRM, SIGKILL, SIGXCPU
 
-from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.sandbox import LEVELS, DeadlineError, EndedError, Limits, Sandbox, StartError, TooMuchError, make_sandbox
 from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
 from rlvr.spec import Spec
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
+from rlvr.verifiers.gold import refuse_unusable
 from rlvr.verifiers.pool import default_num_workers
 
 RULES = "code@2"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
-MAX_VERDICT_CHARS = 1000
 MAX_DEADLINE_S = 3600.0
 MAX_MEMORY_MB = 1024**2
 CACHE_SIZE = 100_000
-NUM_NAMED = 5
 GRACE_S = 1.0  # from the end of a channel to the end of its process
 
 Sources = tuple[str, ...]
@@ -89,12 +87,8 @@ class CodeVerifier:
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems without usable tests."""
-        faults = [f"{problem.question[:60]!r} ({fault})" for problem in problems if (fault := _fault(problem))]
-        if faults:
-            raise ProblemError(
-                f"{len(faults)} of {len(problems)} problems cannot be judged by the code verifier: "
-                f"{'; '.join(faults[:NUM_NAMED])}. docs/contracts.md has the formats of meta."
-            )
+        faults = [(problem, fault) for problem in problems if (fault := _fault(problem))]
+        refuse_unusable("code", faults, len(problems), "meta in one of the formats of docs/contracts.md.")
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""

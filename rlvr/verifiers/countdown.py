@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers.gold import refuse_unusable
 
 MAX_CHARS = 200
 
@@ -66,13 +66,8 @@ class CountdownVerifier:
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems without usable numbers and target."""
-        bad = [problem for problem in problems if not _has_numbers(problem)]
-        if bad:
-            named = "; ".join(f"{problem.question[:60]!r} has meta {dict(problem.meta)!r:.100}" for problem in bad[:5])
-            raise ProblemError(
-                f"{len(bad)} of {len(problems)} problems cannot be judged by the countdown verifier: {named}. Expected "
-                'meta {"numbers": [integers], "target": integer}.'
-            )
+        faults = [(each, f"meta {dict(each.meta)!r:.100}") for each in problems if not _has_numbers(each)]
+        refuse_unusable("countdown", faults, len(problems), 'meta {"numbers": [integers], "target": integer}.')
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""

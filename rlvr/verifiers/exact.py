@@ -7,7 +7,7 @@ Does not own: finding the answer in a text (`rlvr.verifiers.plain`).
 from rlvr.problems import Problem
 from rlvr.spec import Spec
 from rlvr.verdicts import Verdict
-from rlvr.verifiers.answers import last_boxed
+from rlvr.verifiers.gold import gold_text
 from rlvr.verifiers.plain import PlainVerifier, bare, decided, final_text, first_sentence, unparsed
 
 CASES = ("keep", "ignore")
@@ -44,14 +44,14 @@ class ExactVerifier(PlainVerifier):
 
     def fault(self, problem: Problem) -> str | None:
         """Returns what makes a gold answer unusable, or None."""
-        return None if self._form(_gold(problem)) else "nothing to compare"
+        return None if self._form(gold_text(problem)) else "nothing to compare"
 
     def judge(self, problem: Problem, completion: str) -> Verdict:
         """Returns whether the final text, or its first sentence, is the gold answer."""
         final = final_text(completion)
         if final is None:
             return unparsed()
-        gold, answer = self._form(_gold(problem)), self._form(final.text)
+        gold, answer = self._form(gold_text(problem)), self._form(final.text)
         return decided(gold in (answer, self._form(first_sentence(final.text))), answer)
 
     def _form(self, text: str) -> str:
@@ -60,8 +60,3 @@ class ExactVerifier(PlainVerifier):
         if self.space != "keep":
             form = (" " if self.space == "collapse" else "").join(form.split())
         return form.casefold() if self.case == "ignore" else form
-
-
-def _gold(problem: Problem) -> str:
-    r"""Returns the gold answer; a worked solution is reduced to its `\boxed{...}`."""
-    return last_boxed(problem.answer) or problem.answer

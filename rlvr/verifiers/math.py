@@ -13,10 +13,9 @@ from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
-from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.spec import Spec
-from rlvr.verdicts import Mode, Outcome, Verdict
+from rlvr.verdicts import MAX_VERDICT_CHARS, Mode, Outcome, Verdict
 from rlvr.verifiers.answers import (
     Form,
     Found,
@@ -24,15 +23,13 @@ from rlvr.verifiers.answers import (
     find_answer,
     is_plain,
     is_words,
-    last_boxed,
     normal_form,
     same_number,
 )
+from rlvr.verifiers.gold import gold_text, refuse_unusable
 from rlvr.verifiers.pool import TaskFailure, WorkerPool
 
-MAX_VERDICT_CHARS = 1000  # of an answer or a reason in a verdict
 CACHE_SIZE = 100_000
-NUM_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -95,24 +92,16 @@ class MathVerifier:
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems whose gold answer cannot be read as mathematics."""
-        golds = {problem.problem_id: _gold(problem) for problem in problems}
-        faults = self._gold_faults(sorted(set(golds.values())))
-        bad = [problem for problem in problems if golds[problem.problem_id] in faults]
-        if bad:
-            named = "; ".join(
-                f"{problem.question[:60]!r} has answer {problem.answer[:60]!r} ({faults[golds[problem.problem_id]]})"
-                for problem in bad[:NUM_NAMED]
-            )
-            raise ProblemError(
-                f"{len(bad)} of {len(problems)} problems have a gold answer that the math verifier cannot use: {named}."
-                " Expected a number, LaTeX or words; correct or remove these problems."
-            )
+        golds = [gold_text(problem) for problem in problems]
+        faults = self._gold_faults(sorted(set(golds)))
+        bad = [(problem, faults[gold]) for problem, gold in zip(problems, golds, strict=True) if gold in faults]
+        refuse_unusable("math", bad, len(problems), "a number, LaTeX or words; correct or remove these problems.")
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         found = [find_answer(completion, self.form) for _, completion in items]
         pairs = [
-            None if each is None else _Pair(_gold(problem), each.text)
+            None if each is None else _Pair(gold_text(problem), each.text)
             for each, (problem, _) in zip(found, items, strict=True)
         ]
         verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
@@ -189,11 +178,6 @@ class MathVerifier:
             if result is not True:
                 faults[gold] = result.reason if isinstance(result, TaskFailure) else "not readable as mathematics"
         return faults
-
-
-def _gold(problem: Problem) -> str:
-    r"""Returns the gold answer; a worked solution is reduced to its `\boxed{...}`."""
-    return last_boxed(problem.answer) or problem.answer
 
 
 def _readable(pair: _Pair) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from fractions import Fraction
 from rlvr.problems import Problem
 from rlvr.spec import Spec
 from rlvr.verdicts import Verdict
-from rlvr.verifiers.answers import MAX_LINE_CHARS, clean, last_boxed
+from rlvr.verifiers.answers import MAX_LINE_CHARS, clean
+from rlvr.verifiers.gold import gold_text
 from rlvr.verifiers.plain import Place, PlainVerifier, decided, final_text, first_sentence, unparsed
 
 KINDS = ("relative", "absolute")
@@ -177,5 +178,5 @@ def _written(number: Number) -> str:
 
 
 def _gold(problem: Problem) -> Number | None:
-    r"""Returns the gold number; a worked solution is reduced to its `\boxed{...}`."""
-    return read_number(last_boxed(problem.answer) or problem.answer)
+    """Returns the gold number, or None of another answer."""
+    return read_number(gold_text(problem))

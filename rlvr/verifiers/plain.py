@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from rlvr.errors import ProblemError
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 from rlvr.verifiers.answers import MAX_LINE_CHARS, last_boxed
+from rlvr.verifiers.gold import refuse_unusable
 
-MAX_VERDICT_CHARS = 1000
-NUM_NAMED = 5
 DECORATION = " \t\r\n*`\"'"
 
 _STATED = re.compile(r"####|\banswer[\s*]{0,20}(?:is[ \t]{0,20}:?|:|=)", re.IGNORECASE)
@@ -93,15 +91,8 @@ class PlainVerifier(ABC):
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems whose gold answer cannot be used."""
         faults = [(problem, fault) for problem in problems if (fault := self.fault(problem)) is not None]
-        if faults:
-            named = "; ".join(
-                f"{p.question[:60]!r} has answer {p.answer[:60]!r} ({why})" for p, why in faults[:NUM_NAMED]
-            )
-            name = self.verifier_id.partition("@")[0]
-            raise ProblemError(
-                f"{len(faults)} of {len(problems)} problems cannot be judged by the {name} verifier: {named}. Expected "
-                f"{self.expected}; correct or remove these problems."
-            )
+        name = self.verifier_id.partition("@")[0]
+        refuse_unusable(name, faults, len(problems), f"{self.expected}; correct or remove these problems.")
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order; a problem with a fault is an `error`."""

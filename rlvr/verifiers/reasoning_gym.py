@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.reasoning_gym import entry_pool, installed_version, task_of
 from rlvr.spec import Spec
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 from rlvr.verifiers.answers import last_boxed
-from rlvr.verifiers.plain import MAX_VERDICT_CHARS, NUM_NAMED, decided, unparsed
+from rlvr.verifiers.gold import refuse_unusable
+from rlvr.verifiers.plain import decided, unparsed
 from rlvr.verifiers.pool import TaskFailure
 
 MAX_ANSWER_CHARS = 10_000
@@ -60,12 +60,8 @@ class ReasoningGymVerifier:
         for problem, entry in zip(named, made, strict=True):
             if isinstance(entry, TaskFailure) or entry[0] != problem.question:
                 faults.append((problem, entry.reason if isinstance(entry, TaskFailure) else "made again, it differs"))
-        if faults:
-            shown = "; ".join(f"{problem.question[:60]!r} ({why})" for problem, why in faults[:NUM_NAMED])
-            raise ProblemError(
-                f"{len(faults)} of {len(problems)} problems cannot be judged by the reasoning_gym verifier: {shown}. "
-                "Use problems of reasoning_gym:<family>, made by the installed version."
-            )
+        expected = "problems of reasoning_gym:<family>, made by the installed version."
+        refuse_unusable("reasoning_gym", faults, len(problems), expected)
 
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order; equal answers to a problem are scored once."""

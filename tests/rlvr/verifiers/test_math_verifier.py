@@ -11,7 +11,7 @@ import pytest
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem, load_problems
 from rlvr.verdicts import Outcome, mode_of
-from rlvr.verifiers.answers import extract_answer
+from rlvr.verifiers.answers import find_answer
 from rlvr.verifiers.math import MathVerifier
 
 
@@ -39,7 +39,8 @@ def outcome(verifier, gold: str, completion: str) -> Outcome:
     ],
 )
 def test_the_answer_of_a_completion(completion, expected):
-    assert extract_answer(completion) == expected
+    found = find_answer(completion)
+    assert (found and found.text) == expected
 
 
 @pytest.mark.parametrize(
