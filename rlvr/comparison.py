@@ -21,18 +21,20 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import yaml
 
 from probes.analyses.answers import answer_entropy
 from probes.comparison import SCHEMA, STATES, Measured, State, choose_states, compare_arms, notes
-from probes.files import plain, write_atomically
+from probes.files import plain, read_json, write_atomically
 from probes.index import ProbeIndex
 from probes.plan import Plan, k_grid
 from probes.probe import Measurement
 from probes.report import write_comparison_report
+from probes.report.schema import Summary
+from probes.report.words import mode_cautions
 from probes.sample import sample_store
 from probes.sources import EngineOptions
 from probes.store import ProbeStore
@@ -244,8 +246,14 @@ def measure_runs(config: ComparisonConfig, runs: list[Run]) -> dict[str, Any]:
         "sets": sets,
         "trajectory": trajectory,
         "facts": {key: str(recipe.values[key]) for key in SHARED_KEYS if key in recipe.values} | versions(),
-        "notes": notes(len(config.seeds), parts),
+        "notes": [*notes(len(config.seeds), parts), *_mode_notes(runs)],
     }
+
+
+def _mode_notes(runs: list[Run]) -> list[str]:
+    """Returns which mode of the verifier each run shows, and pass@1 in the other one; nothing of one with one mode."""
+    summaries = [(run.folder.name, cast("Summary", read_json(run.folder / "summary.json"))) for run in runs]
+    return [f"{name}: {line}" for name, summary in summaries for line in mode_cautions(summary)]
 
 
 def _split(probed: Mapping[State, Measured]) -> tuple[Measured, dict[State, Measured]]:

@@ -93,7 +93,7 @@ def cautions(summary: Summary) -> list[str]:
     return [
         *_rate_cautions(probes),
         *_verifier_cautions(probes),
-        *_mode_cautions(summary),
+        *mode_cautions(summary),
         *_duplicates(summary["problems"]["num_duplicates"]),
         *summary.get("notes", []),
     ]
@@ -223,7 +223,7 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
     return lines
 
 
-def _mode_cautions(summary: Summary) -> list[str]:
+def mode_cautions(summary: Summary) -> list[str]:
     """Returns which mode of the verifier is shown and what pass@1 is in the other one, at first and last step."""
     found = [(probe["step"], modes) for probe in _first_and_last(summary) if (modes := probe.get("modes"))]
     if not found:

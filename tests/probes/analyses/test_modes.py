@@ -1,11 +1,15 @@
 """Two modes of a verifier over the first draws, by hand, and what the report says of them."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from probes.analyses.modes import Modes, compare_modes
 from probes.outcomes import CODES, NOT_DRAWN, Outcomes
 from probes.report import words
+from rlvr import comparison
 from rlvr.verdicts import Outcome
 
 C, W, U = (CODES[outcome] for outcome in (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED))
@@ -23,9 +27,22 @@ def test_both_modes_are_read_from_the_draws_that_every_problem_has():
 
 def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
     probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
-    lines = words._mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
+    lines = words.mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
     assert lines == [
         "Verifier mode: lenient is shown. In the strict mode, pass@1 over the first 32 draws of each problem is 0.250 "
         "in place of 0.500 at step 0 (1,200 draws differ)."
     ]
-    assert words._mode_cautions({"verifier": "countdown@1", "probes": [{"step": 0, "modes": None}]}) == []
+    assert words.mode_cautions({"verifier": "countdown@1", "probes": [{"step": 0, "modes": None}]}) == []
+
+
+def test_a_comparison_says_it_for_each_of_its_runs(tmp_path):
+    probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
+    for name, verifier, probes in (
+        ("grpo-42", "math@2?mode=strict&format=boxed", [probe]),
+        ("rloo-42", "countdown@1", [{"step": 0}]),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps({"verifier": verifier, "probes": probes}))
+    found = comparison._mode_notes([SimpleNamespace(folder=tmp_path / name) for name in ("grpo-42", "rloo-42")])
+    assert len(found) == 1
+    assert found[0].startswith("grpo-42: Verifier mode: strict is shown. In the lenient mode, pass@1 ")
