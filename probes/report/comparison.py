@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import figures, palette
-from probes.report.page import Plot, render_template, table_columns
+from probes.report.page import render_template, table_columns
+from probes.report.plots import Plot
 
 MAX_COLUMNS = 3
 SYMBOLS = {"gain": "triangle-up", "loss": "triangle-down", "cannot tell": "circle-open"}

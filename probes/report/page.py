@@ -12,17 +12,16 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import plotly.io
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from probes.report import figures, palette, words
+from probes.report import palette, words
+from probes.report.plots import Plot, make_plots
 from probes.report.schema import Example, Probe, Summary
 from rlvr.verdicts import Outcome
 
@@ -38,17 +37,6 @@ _CHANGES = {
     "kept": "solved at both",
     "never": "solved at neither",
 }
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure with its words: `label` is what a screen reader says in its place."""
-
-    slug: str
-    title: str
-    caption: str
-    label: str
-    figure: go.Figure
 
 
 def render_page(summary: Summary) -> str:
@@ -80,46 +68,6 @@ def render_template(name: str, plots: list[Plot], **context: Any) -> str:
             **context,
         )
     )
-
-
-def make_plots(summary: Summary) -> list[Plot]:
-    """Returns the figures that the summary has data for, in the order of the page."""
-    percent = f"{100 * summary['confidence']:.0f}%"
-    last, plots = summary["probes"][-1], []
-    few = len(summary["probes"]) <= figures.MAX_BANDS
-    which = "" if few else " of the first and the last step (the table of all numbers holds the others)"
-
-    def add(draw: Callable[[Summary], go.Figure], label: Callable[[Summary], str], title: str, caption: str) -> None:
-        plots.append(Plot(draw.__name__, title, caption, label(summary), draw(summary)))
-
-    add(figures.pass_at_k_curves, words.curves_label, "pass@k over k", f"Bands: {percent} intervals{which}.")
-    if len(summary["probes"]) > 1:
-        caption = f"Bands: {percent} intervals."
-        add(figures.pass_at_k_over_steps, words.over_steps_label, "pass@k through training", caption)
-    if last["against_base"]:
-        title = f"Paired difference: step {last['step']} minus step 0"
-        caption = f"Same problems in both. The {percent} band holds for all steps and all k together."
-        add(figures.difference_to_base, words.difference_label, title, caption)
-    if sum(probe["against_base"] is not None for probe in summary["probes"]) > 1:
-        caption = "+ is a gain, − a loss, no mark: cannot tell. The bands hold for all cells together."  # noqa: RUF001 - minus sign
-        add(figures.difference_heat_map, words.heat_map_label, "Difference to step 0, every step", caption)
-    if len(summary["probes"]) > 1:
-        caption = (
-            "A problem counts as solved at a step when at least one of its draws is correct. The number of draws is "
-            "finite, so even two probes of one model would differ in a few problems."
-        )
-        add(figures.gained_and_lost, words.gained_label, "Problems gained and lost against step 0", caption)
-    share = "Over the first draws of each problem, of which every problem has equally many."
-    caption = f"{share} A plan that stops early draws more from hard problems; their later draws are left out here."
-    add(figures.outcome_shares, words.outcomes_label, "Outcomes of draws", caption)
-    if len(summary["probes"]) > 1:
-        caption = f"Cut off: the token limit came first. No answer: outcome unparsed or truncated. {share}"
-        add(figures.rates_over_steps, words.rates_label, "Draws cut off, draws without an answer", caption)
-        caption = f"Distinct correct answers: mean over problems. Tokens: mean over draws. {share}"
-        add(figures.diversity_over_steps, words.diversity_label, "Diversity and length", caption)
-    if figures.training_rows(summary):
-        add(figures.training_curves, words.training_label, "What the trainer logged", "")
-    return plots
 
 
 def table_columns(ks: list[int]) -> list[int]:

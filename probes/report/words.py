@@ -1,14 +1,13 @@
-"""The report in words: number formats, the headline, what to be careful about, and a sentence for every figure.
+"""The report in words: number formats, the headline, what to be careful about.
 
 Owns: sentences computed from a summary.
-Does not own: tables and the page (`page`), drawings (`figures`).
+Does not own: what a screen reader says in place of a figure (`labels`), tables and the page (`page`).
 """
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from probes.report.figures import TRAINING_ROWS, training_rows
 from probes.report.schema import Difference, Probe, Summary, VerdictWord
 from rlvr.verdicts import Mode, mode_of
 
@@ -99,78 +98,6 @@ def cautions(summary: Summary) -> list[str]:
     ]
 
 
-def curves_label(summary: Summary) -> str:
-    """Returns the alternative text of the pass@k curves."""
-    lines = [f"{_step(probe)}: {_ends(summary, probe)}" for probe in _first_and_last(summary)]
-    return f"Line chart of pass@k over k for {plural(len(summary['probes']), 'step')}. {'. '.join(lines)}."
-
-
-def over_steps_label(summary: Summary) -> str:
-    """Returns the alternative text of pass@k over steps."""
-    lines = [f"{_step(probe)}: {_ends(summary, probe)}" for probe in _first_and_last(summary)]
-    return f"Line chart of pass@{summary['k'][0]} and pass@{summary['k'][-1]} over training steps. {'. '.join(lines)}."
-
-
-def difference_label(summary: Summary) -> str:
-    """Returns the alternative text of the difference to step 0."""
-    compared = summary["probes"][-1]["against_base"]
-    cells = compared["k"].items() if compared else []
-    words = [f"k = {k}: {signed(cell['difference'])}, {cell['verdict']}" for k, cell in cells]
-    return f"Difference in pass@k of the last step to step 0. {'; '.join(words)}."
-
-
-def heat_map_label(summary: Summary) -> str:
-    """Returns the alternative text of the heat map."""
-    cells = [cell for p in summary["probes"] if p["against_base"] for cell in p["against_base"]["k"].values()]
-    found = {word: sum(cell["verdict"] == word for cell in cells) for word in _ONE_DRAW}
-    words = ", ".join(f"{count} {word}" for word, count in found.items())
-    return f"Heat map of the difference in pass@k to step 0, steps by k. Of {len(cells)} cells: {words}."
-
-
-def gained_label(summary: Summary) -> str:
-    """Returns the alternative text of problems gained and lost."""
-    words = [f"step {p['step']}: {len(p['gained'])} gained, {len(p['lost'])} lost" for p in summary["probes"][1:]]
-    return f"Bar chart of problems gained and lost against step 0. {'; '.join(words)}."
-
-
-def rates_label(summary: Summary) -> str:
-    """Returns the alternative text of the rates of cut off and unanswered draws."""
-    words = [
-        f"{_step(p)}: {percent(p['truncation_rate'])} cut off, {percent(p['no_answer_rate'])} without an answer"
-        for p in _first_and_last(summary)
-    ]
-    return f"Line chart over training steps. {'; '.join(words)}."
-
-
-def outcomes_label(summary: Summary) -> str:
-    """Returns the alternative text of the outcome shares."""
-    words = []
-    for probe in _first_and_last(summary):
-        total = max(1, sum(probe["outcomes"].values()))
-        shares = [f"{percent(count / total)} {name}" for name, count in probe["outcomes"].items() if count]
-        words.append(f"{_step(probe)}: {', '.join(shares)}")
-    return f"Stacked bars of outcomes among draws. {'; '.join(words)}."
-
-
-def diversity_label(summary: Summary) -> str:
-    """Returns the alternative text of distinct correct answers and mean tokens."""
-    words = [
-        f"{_step(p)}: {number(p['distinct_correct'], 1)} distinct correct answers a problem, "
-        f"{number(p['mean_tokens'], 1)} tokens a draw"
-        for p in _first_and_last(summary)
-    ]
-    return f"Line charts over training steps. {'; '.join(words)}."
-
-
-def training_label(summary: Summary) -> str:
-    """Returns the alternative text of the training curves: first and last value of each."""
-    words = []
-    for key in training_rows(summary):
-        values = [value for value in summary["training"][key] if value is not None and not math.isnan(value)]
-        words.append(f"{TRAINING_ROWS[key]} from {values[0]:.3g} to {values[-1]:.3g}")
-    return f"Line charts over training steps: {'; '.join(words)}."
-
-
 def _change(first: Probe, last: Probe, k: int) -> str:
     """Returns `pass@k before → after (verdict)`."""
     before, after = _estimate(first, k), _estimate(last, k)
@@ -225,7 +152,7 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
 
 def mode_cautions(summary: Summary) -> list[str]:
     """Returns which mode of the verifier is shown and what pass@1 is in the other one, at first and last step."""
-    found = [(probe["step"], modes) for probe in _first_and_last(summary) if (modes := probe.get("modes"))]
+    found = [(probe["step"], modes) for probe in first_and_last(summary) if (modes := probe.get("modes"))]
     if not found:
         return []
     shown = mode_of(summary["verifier"])
@@ -257,13 +184,13 @@ def _duplicates(count: int) -> list[str]:
     return [f"{plural(count, 'problem')} of the source repeated another one."] if count else []
 
 
-def _first_and_last(summary: Summary) -> list[Probe]:
+def first_and_last(summary: Summary) -> list[Probe]:
     """Returns the first and the last probe, or the only one."""
     probes = summary["probes"]
     return probes if len(probes) == 1 else [probes[0], probes[-1]]
 
 
-def _ends(summary: Summary, probe: Probe) -> str:
+def ends(summary: Summary, probe: Probe) -> str:
     """Returns a probe's pass@k at the smallest and the largest k."""
     return ", ".join(f"pass@{k} {number(_estimate(probe, k))}" for k in sorted({summary["k"][0], summary["k"][-1]}))
 
@@ -274,7 +201,8 @@ def _estimate(probe: Probe, k: int) -> float | None:
     return found["estimate"] if found else None
 
 
-def _step(probe: Probe) -> str:
+def step_name(probe: Probe) -> str:
+    """Returns a probe's place in the run at the start of a sentence."""
     return "Step 0 (base)" if probe["step"] == 0 else f"Step {probe['step']}"
 
 

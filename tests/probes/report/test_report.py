@@ -166,7 +166,7 @@ def test_values_that_do_not_exist_are_dashes(make_summary: MakeSummary) -> None:
 
 def test_intervals_that_are_not_identified_are_dashes(make_summary: MakeSummary) -> None:
     """One problem has no interval over problems; the summary then holds null."""
-    from probes.report.page import make_plots
+    from probes.report.plots import make_plots
 
     summary = make_summary()
     for probe in summary["probes"]:
@@ -187,9 +187,10 @@ def test_every_figure_has_a_label_in_words(make_summary: MakeSummary) -> None:
 
 
 def test_every_figure_colour_has_a_dark_twin(make_summary: MakeSummary) -> None:
-    from probes.report import page, palette
+    from probes.report import palette
+    from probes.report import plots as plots_of
 
-    plots = page.make_plots(require_summary(make_summary(steps=tuple(range(0, 201, 10)))))
+    plots = plots_of.make_plots(require_summary(make_summary(steps=tuple(range(0, 201, 10)))))
     text = " ".join(str(plot.figure.to_dict()) for plot in plots)
     used = set(re.findall(r"#[0-9a-f]{6}|rgba\([^)]*\)", text)) - {"rgba(0, 0, 0, 0)"}
     assert len(used) > 20
@@ -208,7 +209,7 @@ def test_hostile_text_is_text_everywhere(make_summary: MakeSummary, poison: Pois
 
 
 def test_figures_hold_no_text_of_the_summary(make_summary: MakeSummary, poison: Poison) -> None:
-    from probes.report.page import make_plots
+    from probes.report.plots import make_plots
 
     marked = poison(make_summary(), "owned-by-a-completion")
     assert all("owned" not in plot.figure.to_json() for plot in make_plots(marked))
