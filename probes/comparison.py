@@ -1,6 +1,6 @@
 """Comparing arms: from the counts of several trained arms to one JSON value.
 
-Owns: schema `rlvr.comparison/1` (docs/contracts.md): which state of each arm is compared, differences to the base
+Owns: schema `rlvr.comparison/2` (docs/contracts.md): which state of each arm is compared, differences to the base
 under one band over arms and k, solved sets, efficiency gaps, entropies, and what cannot be said.
 Does not own: estimates (`probes.intervals`, `probes.analyses`), the training of arms (`rlvr.comparison`), the page.
 
@@ -19,10 +19,10 @@ from probes.analyses.cells import four_cells
 from probes.analyses.curves import efficiency_gap
 from probes.analyses.support import support
 from probes.estimators import Counts, FloatArray, pass_at_k
-from probes.intervals import compare, problem_interval
+from probes.intervals import compare, crossing, problem_interval
 from rlvr.errors import InputError
 
-SCHEMA = "rlvr.comparison/1"
+SCHEMA = "rlvr.comparison/2"
 STATES = ("steps", "rollouts", "tokens")
 TOLERANCE = 0.1  # a probed step rarely falls on the budget; the report says so
 
@@ -180,6 +180,7 @@ def compare_arms(
         name: {
             "pass@k": frame.rows(means[name]),
             "against_base": band.at(position).rows(),
+            "crossing": crossing(band.at(position)),
             "runs": [frame.run(state, measured[state]) for state in group],
         }
         for position, (name, group) in enumerate(arms.items())
@@ -207,6 +208,8 @@ def notes(num_seeds: int, comparisons: Sequence[Mapping[str, Any]]) -> list[str]
     free = sorted({run["arm"] for by, run in runs if by == "rollouts" and run["rollouts"] is None})
     if free:
         found.append(f"Not sampled from a model here, so without a cost in rollouts or tokens: {', '.join(free)}.")
+    if unequal := _unequal_rollouts([run for by, run in runs if by == "steps"]):
+        found.append(f"At equal steps the arms had unequal numbers of rollouts: {unequal}. See equal rollouts, too.")
     found.append("Each verdict compares an arm with the base. Two arms with different verdicts may still be alike.")
     over = sorted({f"{run['arm']} (by {by})" for by, run in runs if run["over_budget"]})
     if over:
@@ -214,3 +217,12 @@ def notes(num_seeds: int, comparisons: Sequence[Mapping[str, Any]]) -> list[str]
     if any(part["num_problems"] < 30 for part in comparisons):
         found.append("Fewer than 30 problems: intervals over problems are rough.")
     return found
+
+
+def _unequal_rollouts(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the smallest and the largest number of rollouts by arm, where they are further apart than `TOLERANCE`."""
+    spent = {run["arm"]: run["rollouts"] for run in runs if run["rollouts"]}
+    if not spent or max(spent.values()) <= (1 + TOLERANCE) * min(spent.values()):
+        return ""
+    least, most = min(spent, key=lambda arm: spent[arm]), max(spent, key=lambda arm: spent[arm])
+    return f"{spent[least]:,} ({least}) to {spent[most]:,} ({most})"

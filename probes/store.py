@@ -211,10 +211,10 @@ class ProbeStore:
         for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
-    def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
-        """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
-        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws"
-        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query):
+    def sizes(self, num_first: int = MAX_DRAWS) -> Iterator[tuple[str, int, int, bool]]:
+        """Yields (problem_id, draw_index, num_tokens, truncated) of the first draws of each problem, in no order."""
+        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws WHERE draw_index < ?"
+        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query, (num_first,)):
             yield problem_id, draw_index, num_tokens, bool(truncated)
 
     def engines(self) -> set[str]:
@@ -232,10 +232,10 @@ class ProbeStore:
             if waiting[row_of[draw.problem_id], draw.draw_index]:
                 yield draw
 
-    def answers(self, verifier_id: str) -> Iterator[tuple[str, int, Outcome, str | None]]:
-        """Yields (problem_id, draw_index, outcome, answer) of every verdict, in no particular order."""
-        query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ?"
-        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id,)):
+    def answers(self, verifier_id: str, num_first: int = MAX_DRAWS) -> Iterator[tuple[str, int, Outcome, str | None]]:
+        """Yields (problem_id, draw_index, outcome, answer) for the first draws of each problem, in no order."""
+        query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ? AND draw_index < ?"
+        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id, num_first)):
             yield problem_id, draw_index, Outcome(outcome), answer
 
     def num_repeated_draws(self) -> int:
@@ -255,6 +255,19 @@ class ProbeStore:
         """Returns the verifiers that have verdicts here, sorted."""
         return sorted({row[0] for row in self._rows("verdicts", "SELECT DISTINCT verifier_id FROM verdicts")})
 
+    def require_verifier(self, verifier_id: str | None = None) -> str:
+        """Returns the verifier's id if it has verdicts here; the only one where none is given.
+
+        Raises:
+            StoreError: it has no verdicts here, or none is given and there are several.
+        """
+        known = self.verifier_ids()
+        if verifier_id and verifier_id not in known:
+            raise StoreError(f"{self.path}: no verdicts of {verifier_id!r}; it has those of {known}.")
+        if not verifier_id and len(known) != 1:
+            raise StoreError(f"{self.path}: verdicts of {known or 'no verifier'}; name one of them.")
+        return verifier_id or known[0]
+
     def outcomes(self, verifier_id: str | None = None) -> Outcomes:
         """Returns what became of every draw; a verdict other than `error` goes before an `error` of another writer.
 
@@ -264,7 +277,7 @@ class ProbeStore:
         Raises:
             StoreError: the verifier is not given and not unique, or the files are damaged.
         """
-        return self._outcomes(verifier_id or self._only_verifier())
+        return self._outcomes(verifier_id or self.require_verifier())
 
     def other_outcomes(self, verifier_id: str) -> Outcomes | None:
         """Returns what became of every draw in the verifier's other mode; None where it has one mode only."""
@@ -295,8 +308,12 @@ class ProbeStore:
         Raises:
             StoreError: the verifier is not given and not unique, or draws are owed or not judged.
         """
+        return self.counts_of(self.outcomes(verifier_id))
+
+    def counts_of(self, outcomes: Outcomes) -> Counts:
+        """Returns n and c of every problem from outcomes of this store that are read already; see `counts`."""
         try:
-            return self.outcomes(verifier_id).counts(self.plan())
+            return outcomes.counts(self.plan())
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -322,13 +339,6 @@ class ProbeStore:
         rows = self._rows(kind, query, values, column)
         while chunk := list(islice(rows, READ_ROWS)):
             yield chunk
-
-    def _only_verifier(self) -> str:
-        """Returns the one verifier that judged here."""
-        known = self.verifier_ids()
-        if len(known) != 1:
-            raise StoreError(f"{self.path}: verdicts of {known or 'no verifier'}; name one of them.")
-        return known[0]
 
     def _rows(
         self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"

@@ -22,7 +22,7 @@ from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reaso
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.analyses.support import support
 from probes.estimators import Counts, pass_at_k
-from probes.outcomes import CORRECT
+from probes.outcomes import CORRECT, Outcomes
 from probes.plan import Plan, k_grid
 from probes.store import ProbeStore
 from rlvr.errors import InputError
@@ -32,15 +32,22 @@ MAX_RELIABILITY_K = 16
 BEYOND = (2, 4, 16)  # times the largest k
 
 
-def study_arm(store: ProbeStore, verifier_id: str, plan: Plan | None, k_max: int, seed: int = 0) -> dict[str, Any]:
-    """Returns the analyses of one arm that need no model."""
-    outcomes = store.outcomes(verifier_id)
+def study_arm(
+    store: ProbeStore,
+    verifier_id: str,
+    plan: Plan | None,
+    k_max: int,
+    seed: int = 0,
+    outcomes: Outcomes | None = None,
+) -> dict[str, Any]:
+    """Returns the analyses of one arm that need no model; `outcomes` of the store, where they are known already."""
+    outcomes = outcomes or store.outcomes(verifier_id)
     counts, first = outcomes.counts(plan), outcomes.num_first(plan)
-    entropy = answer_entropy(store.answers(verifier_id), first)
-    distinct = distinct_correct(store.answers(verifier_id), outcomes.problem_ids, first)
+    entropy = answer_entropy(store.answers(verifier_id, first), first)
+    distinct = distinct_correct(store.answers(verifier_id, first), outcomes.problem_ids, first)
     return {
         "num_first_draws": first,
-        "rates": asdict(rates(outcomes, store.sizes(), first)),
+        "rates": asdict(rates(outcomes, store.sizes(first), first)),
         "histogram": asdict(accuracy_histogram(counts)),
         "answer_entropy": {"mean": entropy.mean, "num_without_answer": entropy.num_without_answer},
         "distinct_correct": {"mean": distinct.mean, "num_draws": distinct.num_draws},

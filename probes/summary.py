@@ -7,7 +7,6 @@ The summary can be deleted and made again from index, stores and log history.
 """
 
 import json
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -19,20 +18,29 @@ from probes.analyses.cells import four_cells
 from probes.analyses.curves import curve_rows, pass_at_k_curve
 from probes.analyses.modes import compare_modes
 from probes.analyses.rates import Rates, rates
+from probes.checkpoints import log_history
 from probes.estimators import Counts, error_bounds
-from probes.files import plain, write_atomically
+from probes.files import plain, read_json, write_atomically
 from probes.index import ProbeEntry, ProbeIndex
 from probes.intervals import StepComparison, compare_counts, crossing
 from probes.outcomes import Outcomes
 from probes.plan import Plan, k_grid
-from probes.report.schema import SCHEMA
+from probes.report.schema import SCHEMA, Summary, require_summary
 from probes.store import ProbeStore
 from probes.studies import study_arm, study_pair, study_run
-from rlvr.problems import Problem
+from rlvr.errors import InputError
 
-TRAINING_KEYS = ("reward", "entropy", "loss", "completions/clipped_ratio", "completions/mean_length", "num_tokens")
+TRAINING_KEYS = (
+    "reward",
+    "entropy",
+    "loss",
+    "completions/clipped_ratio",
+    "completions/mean_length",
+    "num_tokens",
+    "rollouts",
+    "rollout_tokens",
+)
 NARROWED = "probe/narrowed"  # 1 where the paired band shows a loss at the largest k, else 0
-MAX_EXAMPLES, DRAWS_PER_STEP, MAX_EXAMPLE_CHARS = 24, 4, 2000
 
 
 @dataclass(frozen=True)
@@ -54,22 +62,39 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Measured:
-    """One probe with its counts."""
+    """One arm with its counts: a probe of a run, or a store of draws.
 
-    entry: ProbeEntry
+    Attributes:
+        step: optimizer steps taken.
+        label: what the report calls it, for example `step 50`.
+        store: of its draws.
+        verifier_id: whose verdicts count.
+        plan: under which its draws count; None counts all draws.
+        outcomes: of all draws.
+        counts: under the plan.
+        seconds: wall time of the probe; None where it is not known.
+        scores: what a forward pass says of the first draws; None where that was not made.
+    """
+
+    step: int
+    label: str
     store: ProbeStore
+    verifier_id: str
+    plan: Plan | None
     outcomes: Outcomes
     counts: Counts
+    seconds: float | None = None
+    scores: Mapping[str, Any] | None = None
 
     @property
-    def plan(self) -> Plan:
-        """Under which its draws count."""
-        return Plan.from_json(self.entry.plan)
+    def num_first(self) -> int:
+        """First draws of each problem, which every problem has."""
+        return self.outcomes.num_first(self.plan)
 
     @cached_property
     def rates(self) -> Rates:
-        """Rates over the first look's draws, which every problem has."""
-        return rates(self.outcomes, self.store.sizes(), self.plan.first_look)
+        """Rates over the first draws."""
+        return rates(self.outcomes, self.store.sizes(self.num_first), self.num_first)
 
 
 def write_summary(
@@ -96,7 +121,27 @@ def write_summary(
         StoreError: a store is missing, or has draws without verdicts.
     """
     index = ProbeIndex(run_dir)
-    probes = [measure(index, entry) for entry in index.entries()]
+    probes = [measure_probe(index, entry) for entry in index.entries()]
+    summary = make_summary(probes, k_max, log_history, facts, seed, with_studies, more_notes)
+    return _write(run_dir, summary)
+
+
+def _write(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Writes the summary, whole or not at all, and returns it."""
+    write_atomically(run_dir / "summary.json", json.dumps(summary, indent=1, allow_nan=False))
+    return summary
+
+
+def make_summary(
+    probes: Sequence[Measured],
+    k_max: int,
+    log_history: Sequence[Mapping[str, Any]],
+    facts: RunFacts,
+    seed: int = 0,
+    with_studies: bool = True,
+    more_notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Returns the summary of what was measured, the base first; for the arguments see `write_summary`."""
     ks = [k for k in k_grid(k_max) if all(k <= probe.counts.largest_k for probe in probes)]
     summary = {
         "schema": SCHEMA,
@@ -104,21 +149,62 @@ def write_summary(
         **_description(probes, ks),
         "probes": summarize_probes(probes, ks, seed),
         "training": training_curves(log_history),
-        "examples": choose_examples(probes, seed),
         "notes": [*notes(probes, ks), *more_notes],
     }
     if with_studies and probes:
         summary |= studies(probes, ks[-1], seed)
-    summary = plain(summary)
-    write_atomically(run_dir / "summary.json", json.dumps(summary, indent=1, allow_nan=False))
-    return summary  # type: ignore[no-any-return]
+    return plain(summary)  # type: ignore[no-any-return]
 
 
-def measure(index: ProbeIndex, entry: ProbeEntry) -> Measured:
-    """Returns the counts of one probe, over the problems of its store."""
-    store = ProbeStore.open_existing(index.store_path(entry))
+def read_summary(run_dir: Path) -> Summary:
+    """Returns the summary that stands in a run's folder.
+
+    Raises:
+        InputError: there is none, it cannot be read, or it is of another schema.
+    """
+    file = run_dir / "summary.json"
+    if not file.exists():
+        raise InputError(f"{file}: no such file. Give the folder of a run that was probed, then summarised.")
+    return require_summary(read_json(file), str(file))
+
+
+def remake_summary(run_dir: Path, seed: int = 0) -> dict[str, Any]:
+    """Writes the summary of a run anew from its stored draws; what the run was, is taken from the one that is there.
+
+    Raises:
+        InputError: no summary is there, of whatever version.
+        StoreError: a store is missing, or has draws without verdicts.
+    """
+    file = run_dir / "summary.json"
+    if not file.exists():
+        raise InputError(f"{file}: no such file; start the run's command again, which goes on where it stopped.")
+    old = read_json(file)
+    summary = write_summary(run_dir, old["k"][-1], log_history(run_dir), RunFacts(**old["run"]), seed)
+    said = [line for line in old.get("notes", []) if line not in summary["notes"]]  # by whoever trained
+    return _write(run_dir, summary | {"notes": [*summary["notes"], *said]})
+
+
+def measure_probe(index: ProbeIndex, entry: ProbeEntry) -> Measured:
+    """Returns the counts of one probe of a run, over the problems of its store."""
+    store, plan = ProbeStore.open_existing(index.store_path(entry)), Plan.from_json(entry.plan)
     outcomes = store.outcomes(entry.verifier_id)
-    return Measured(entry, store, outcomes, outcomes.counts(Plan.from_json(entry.plan)))
+    label = f"step {entry.step}"
+    counts = outcomes.counts(plan)
+    return Measured(entry.step, label, store, entry.verifier_id, plan, outcomes, counts, entry.seconds, entry.scores)
+
+
+def measure_store(path: Path, place: int, verifier_id: str | None = None) -> Measured:
+    """Returns the counts of a store of draws that no run's index names, under the plan that it notes.
+
+    Args:
+        path: of the store.
+        place: among the stores that are compared; stands for the step.
+        verifier_id: whose verdicts; may be left out where the store has those of one verifier only.
+    """
+    store = ProbeStore.open_existing(path)
+    verifier_id, plan = store.require_verifier(verifier_id), store.plan()
+    outcomes = store.outcomes(verifier_id)
+    return Measured(place, path.name, store, verifier_id, plan, outcomes, store.counts_of(outcomes))
 
 
 def studies(probes: Sequence[Measured], k_max: int, seed: int) -> dict[str, Any]:
@@ -126,9 +212,9 @@ def studies(probes: Sequence[Measured], k_max: int, seed: int) -> dict[str, Any]
     first = probes[0]
     return {
         "studies": {
-            "arms": [study_arm(each.store, each.entry.verifier_id, each.plan, k_max, seed) for each in probes],
+            "arms": [study_arm(each.store, each.verifier_id, each.plan, k_max, seed, each.outcomes) for each in probes],
             "against_base": [study_pair(first.counts, each.counts, k_max, seed) for each in probes[1:]],
-            "flow": study_run([(each.entry.step, each.counts) for each in probes]),
+            "flow": study_run([(each.step, each.counts) for each in probes]),
         }
     }
 
@@ -146,8 +232,8 @@ def _description(probes: Sequence[Measured], ks: Sequence[int]) -> dict[str, Any
     }
     return {
         "problems": problems,
-        "plan": first.entry.plan,
-        "verifier": first.entry.verifier_id,
+        "plan": first.plan.to_json() if first.plan else {},
+        "verifier": first.verifier_id,
         "k": list(ks),
         "confidence": 0.95,
         "sampling": asdict(first.store.arm.sampling),
@@ -170,13 +256,14 @@ def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -
 
 def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, Any]:
     """Returns the numbers of one probe that need no other probe."""
-    answers = probe.store.answers(probe.entry.verifier_id)
-    distinct = distinct_correct(answers, probe.outcomes.problem_ids, probe.plan.first_look)
+    answers = probe.store.answers(probe.verifier_id, probe.num_first)
+    distinct = distinct_correct(answers, probe.outcomes.problem_ids, probe.num_first)
     return {
-        "step": probe.entry.step,
+        "step": probe.step,
+        "label": probe.label,
         "arm_id": probe.store.arm.arm_id,
         "num_draws": probe.outcomes.num_draws,
-        "seconds": probe.entry.seconds,
+        "seconds": probe.seconds,
         "pass@k": curve_rows(pass_at_k_curve(probe.counts, ks, seed=seed)),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
         "num_rate_draws": probe.rates.num_draws,
@@ -187,7 +274,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "mean_tokens": probe.rates.mean_tokens,
         "distinct_correct": distinct.mean,
         "modes": _modes(probe),
-        "scores": probe.entry.scores,
+        "scores": probe.scores,
         "against_base": None,
         "gained": [],
         "lost": [],
@@ -196,8 +283,8 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
 
 def _modes(probe: Measured) -> dict[str, Any] | None:
     """Returns pass@1 in both modes of the verifier, or None where it has one."""
-    other = probe.store.other_outcomes(probe.entry.verifier_id)
-    return asdict(compare_modes(probe.outcomes, other, probe.plan.first_look)) if other else None
+    other = probe.store.other_outcomes(probe.verifier_id)
+    return asdict(compare_modes(probe.outcomes, other, probe.num_first)) if other else None
 
 
 def _bounds_if_errors(counts: Counts, ks: Sequence[int]) -> dict[str, list[float]] | None:
@@ -232,58 +319,6 @@ def training_curves(log_history: Sequence[Mapping[str, Any]]) -> dict[str, list[
     return {"step": steps, **{key: values for key, values in curves.items() if any(v is not None for v in values)}}
 
 
-def choose_examples(probes: Sequence[Measured], seed: int) -> list[dict[str, Any]]:
-    """Returns a bounded, seeded choice of problems, lost and gained ones first, with some draws at first and last."""
-    if len(probes) < 2:
-        return []
-    gained, lost = changed_problems(probes[0].counts, probes[-1].counts)
-    change = dict.fromkeys(probes[0].counts.problem_ids, "kept") | _never(probes)
-    change |= dict.fromkeys(gained, "gained") | dict.fromkeys(lost, "lost")
-    rng = random.Random(seed)  # noqa: S311 - reproducible choice
-    order = sorted(change, key=lambda key: (("lost", "gained", "never", "kept").index(change[key]), rng.random()))
-    problems = {problem.problem_id: problem for problem in probes[0].store.problems()}
-    return [_example(problems[key], change[key], (probes[0], probes[-1]), rng) for key in order[:MAX_EXAMPLES]]
-
-
-def _never(probes: Sequence[Measured]) -> dict[str, str]:
-    """Returns the problems that neither the first nor the last probe solved."""
-    first, last = probes[0].counts, probes[-1].counts
-    solved = {key for counts in (first, last) for key, c in zip(counts.problem_ids, counts.c_P, strict=True) if c > 0}
-    return {key: "never" for key in first.problem_ids if key not in solved}
-
-
-def _example(problem: Problem, change: str, probes: Sequence[Measured], rng: random.Random) -> dict[str, Any]:
-    """Returns one problem with up to `DRAWS_PER_STEP` draws a probe, correct ones first."""
-    draws = []
-    for probe in probes:
-        verdicts = probe.store.verdicts(probe.entry.verifier_id, problem.problem_id)
-        stored = sorted(probe.store.draws(problem.problem_id), key=lambda draw: draw.draw_index)
-        rng.shuffle(stored)
-        correct = [draw for draw in stored if verdicts[draw.draw_index].correct]
-        others = [draw for draw in stored if not verdicts[draw.draw_index].correct]
-        half = DRAWS_PER_STEP // 2
-        for draw in (correct[:half] + others)[:DRAWS_PER_STEP]:
-            verdict = verdicts[draw.draw_index]
-            draws.append(
-                {
-                    "step": probe.entry.step,
-                    "draw_index": draw.draw_index,
-                    "outcome": verdict.outcome.value,
-                    "reason": verdict.reason,
-                    "text": draw.completion[:MAX_EXAMPLE_CHARS],
-                    "truncated": draw.truncated,
-                }
-            )
-    question = problem.question[:MAX_EXAMPLE_CHARS]
-    return {
-        "problem_id": problem.problem_id,
-        "question": question,
-        "answer": problem.answer[:MAX_EXAMPLE_CHARS],
-        "change": change,
-        "draws": draws,
-    }
-
-
 def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
     """Returns what cannot be said, and what could mislead, in sentences."""
     found = []
@@ -298,9 +333,21 @@ def notes(probes: Sequence[Measured], ks: Sequence[int]) -> list[str]:
     if len(probes) > 1 and probes[0].store.path == probes[-1].store.path:
         found.append("The last probe has the weights of the first: nothing was trained.")
     found.extend(_truncation_notes(probes))
+    found.extend(_arm_notes(probes))
     if probes:
-        found.append(f"One run with one seed: the intervals do not cover other seeds. Largest k is {ks[-1]}.")
+        found.append(f"One seed: the intervals do not cover other seeds. Largest k is {ks[-1]}.")
     return found
+
+
+def _arm_notes(probes: Sequence[Measured]) -> list[str]:
+    """Returns a sentence where an arm differs from the first in more than its weights."""
+    differing = {name for probe in probes for name in probes[0].store.arm.differences(probe.store.arm)} - {"weights"}
+    if not differing:
+        return []
+    return [
+        f"The arms differ in {', '.join(sorted(differing))}, not in their weights alone: part of a change in pass@k can "
+        "come from there."
+    ]
 
 
 def _truncation_notes(probes: Sequence[Measured]) -> list[str]:

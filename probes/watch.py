@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from probes.checkpoints import log_history, step_of, trainer_state
 from probes.index import ProbeEntry, ProbeIndex
 from probes.probe import Measurement
 from probes.report import write_report
@@ -90,12 +91,6 @@ def checkpoints(watch: Watch) -> Iterator[Checkpoint]:
         yield Checkpoint(final, str(watch.run_dir))
 
 
-def step_of(folder: Path) -> int:
-    """Returns N of a folder called checkpoint-N, -1 for other names."""
-    number = folder.name.rpartition("-")[2]
-    return int(number) if number.isdigit() else -1
-
-
 def _whole(folder: Path) -> bool:
     """Returns whether a checkpoint's save has ended.
 
@@ -112,14 +107,7 @@ def _final_step(run_dir: Path) -> int | None:
     """Returns the steps taken by the final model in the run's folder, or None while there is none."""
     if not (run_dir / "FINISHED").exists():
         return None
-    return int(_trainer_state(run_dir).get("global_step", 0)) or None
-
-
-def _trainer_state(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except (OSError, ValueError):
-        return {}
+    return int(trainer_state(run_dir).get("global_step", 0)) or None
 
 
 def _probe_if_there(watch: Watch, checkpoint: Checkpoint, show_progress: bool) -> None:
@@ -146,13 +134,6 @@ def probe_checkpoint(watch: Watch, checkpoint: Checkpoint, show_progress: bool) 
     ProbeIndex(watch.run_dir).add(entry)
     write_summary(watch.run_dir, watch.k_max, log_history(watch.run_dir), watch.facts)
     write_report(watch.run_dir)
-
-
-def log_history(run_dir: Path) -> list[dict[str, Any]]:
-    """Returns the trainer's log: of the finished run, or of its latest checkpoint."""
-    folders = sorted(run_dir.glob("checkpoint-*"), key=step_of)
-    states = [_trainer_state(folder) for folder in (*folders, run_dir)]
-    return next((state["log_history"] for state in reversed(states) if "log_history" in state), [])
 
 
 def read_manifest(run_dir: Path) -> dict[str, Any]:

@@ -14,30 +14,25 @@ draws that are stored are not made again. All runs share one store of probes, so
 """
 
 import json
-import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import yaml
 
-from probes.analyses.answers import answer_entropy
-from probes.comparison import SCHEMA, STATES, Measured, State, choose_states, compare_arms, notes
-from probes.files import plain, read_json, write_atomically
-from probes.index import ProbeIndex
-from probes.plan import Plan, k_grid
+from probes.comparison import STATES, Measured, State, choose_states
+from probes.files import plain, write_atomically
 from probes.probe import Measurement
-from probes.report import write_comparison_report
-from probes.report.schema import Summary
-from probes.report.words import mode_cautions
+from probes.report import write_report
+from probes.runs import ArmRun, all_states, describe, measure_store, measured_states, require_comparable
 from probes.sample import sample_store
 from probes.sources import EngineOptions
-from probes.store import ProbeStore
+from probes.summary import read_summary
 from rlvr.composition import make_plan, make_settings
 from rlvr.errors import RecipeError, RunError
 from rlvr.problems import load_problems
@@ -151,7 +146,7 @@ def run_comparison(config: ComparisonConfig) -> dict[str, Any]:
         result["notes"].append(f"Did not finish, and is left out: {', '.join(run.folder.name for run in failed)}.")
     result = plain(result)
     write_atomically(root / "comparison.json", json.dumps(result, indent=1, allow_nan=False))
-    write_comparison_report(root)
+    write_report(root)
     if failed:
         logs = ", ".join(str(run.folder / "train.log") for run in failed)
         raise RunError(f"{len(failed)} of {len(runs)} runs did not finish; see {logs}. The same command goes on.")
@@ -217,88 +212,17 @@ def measure_runs(config: ComparisonConfig, runs: list[Run]) -> dict[str, Any]:
     """Returns the comparison of finished runs on the probed problems and on the further sets."""
     recipe = runs[0].recipe
     k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
-    probed = {state: found for run in runs for state, found in probed_states(run)}
-    base, trained = _split(probed)
-    trajectory = [
-        {
-            "arm": state.arm,
-            "seed": state.seed,
-            "step": state.step,
-            "rollouts": state.rollouts,
-            "tokens": state.tokens,
-            **compare_arms(base, {state: found}, "steps", k_grid(k_max), seed=seed)["arms"][state.arm]["runs"][0],
-        }
-        for state, found in trained.items()
-    ]
-    sets = {str(recipe.run.probe_problems): _all_states(base, trained, k_max, seed)}
-    chosen = {state for by in STATES for state in choose_states(list(trained), by)[0]}
+    probed = [ArmRun(run.arm, run.seed, run.folder, read_summary(run.folder)) for run in runs]
+    states = measured_states(probed)
+    sets = {str(recipe.run.probe_problems): all_states(require_comparable(probed), states, k_max, seed)}
+    chosen = {state for by in STATES for state in choose_states(list(states), by)[0]}
     for name, spec in config.problem_sets.items():
-        elsewhere = {state: measure_state(config, runs, name, spec, state) for state in trained if state in chosen}
-        sets[spec] = _all_states(measure_state(config, runs, name, spec, None), elsewhere, k_max, seed)
-    parts = [part for found in sets.values() for part in found.values()]
-    return {
-        "schema": SCHEMA,
-        "name": Path(config.output_dir).name,
-        "model": str(recipe.values["model_name_or_path"]),
-        "train_problems": str(recipe.values["train_problems"]),
-        "algorithms": {run.arm: run.recipe.algorithm.name for run in runs},
-        "seeds": list(config.seeds),
-        "sets": sets,
-        "trajectory": trajectory,
-        "facts": {key: str(recipe.values[key]) for key in SHARED_KEYS if key in recipe.values} | versions(),
-        "notes": [*notes(len(config.seeds), parts), *_mode_notes(runs)],
-    }
-
-
-def _mode_notes(runs: list[Run]) -> list[str]:
-    """Returns which mode of the verifier each run shows, and pass@1 in the other one; nothing of one with one mode."""
-    summaries = [(run.folder.name, cast("Summary", read_json(run.folder / "summary.json"))) for run in runs]
-    return [f"{name}: {line}" for name, summary in summaries for line in mode_cautions(summary)]
-
-
-def _split(probed: Mapping[State, Measured]) -> tuple[Measured, dict[State, Measured]]:
-    """Returns the base, which is every run's step 0, and the trained states."""
-    base = next((found for state, found in probed.items() if state.step == 0), None)
-    if base is None:
-        raise RunError("no run has a probe at step 0; use another output_dir.")
-    return base, {state: found for state, found in probed.items() if state.step > 0}
-
-
-def _all_states(base: Measured, measured: Mapping[State, Measured], k_max: int, seed: int) -> dict[str, Any]:
-    """Returns the comparison at equal steps, rollouts and tokens."""
-    ks = k_grid(min([k_max, *(found.counts.largest_k for found in (base, *measured.values()))]))
-    return {by: compare_arms(base, measured, by, ks, seed=seed) for by in STATES}
-
-
-def probed_states(run: Run) -> Iterator[tuple[State, Measured]]:
-    """Yields what was probed while a run trained, with what it had cost until then."""
-    index, spent = ProbeIndex(run.folder), costs(RunFolder(run.folder).log_history())
-    for entry in index.entries():
-        last_logged = max((step for step in spent if step <= entry.step), default=None)
-        rollouts, tokens = (None, None) if last_logged is None else spent[last_logged]
-        scores = (entry.scores or {}).get("own", {})
-        store = ProbeStore.open_existing(index.store_path(entry))
-        entropy = scores.get("token_entropy", {}).get("estimate")
-        found = _measured(store, entry.verifier_id, Plan.from_json(entry.plan), entropy)
-        yield State(run.arm, run.seed, entry.step, rollouts, tokens), found
-
-
-def costs(log_history: list[dict[str, Any]]) -> dict[int, tuple[int | None, int | None]]:
-    """Returns (rollouts, tokens generated) by logged step; None where it is not known."""
-    return {row["step"]: (row.get("rollouts"), _tokens(row)) for row in log_history if "loss" in row}
-
-
-def _tokens(row: Mapping[str, Any]) -> int | None:
-    """Returns the generated tokens of a log row; of a supervised arm those of its demonstrations, if they are known."""
-    is_supervised = "reward" not in row
-    value = row.get("rollout_tokens") if is_supervised else row.get("num_tokens")
-    return None if value is None else int(value)
-
-
-def _measured(store: ProbeStore, verifier_id: str, plan: Plan, token_entropy: float | None) -> Measured:
-    outcomes = store.outcomes(verifier_id)
-    entropy = answer_entropy(store.answers(verifier_id), outcomes.num_first(plan)).mean
-    return Measured(outcomes.counts(plan), None if math.isnan(entropy) else entropy, token_entropy)
+        elsewhere = {state: measure_state(config, runs, name, spec, state) for state in states if state in chosen}
+        base = measure_state(config, runs, name, spec, None)
+        largest = min(found.counts.largest_k for found in (base, *elsewhere.values()))
+        sets[spec] = all_states(base, elsewhere, min(k_max, largest), seed)
+    facts = {key: str(recipe.values[key]) for key in SHARED_KEYS if key in recipe.values} | versions()
+    return {**describe(Path(config.output_dir).name, probed, sets), "facts": facts}
 
 
 def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: str, state: State | None) -> Measured:
@@ -317,7 +241,7 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
     options = EngineOptions(model=model, dtype=dtype, trust_remote_code=bool(recipe.values.get("trust_remote_code")))
     click.echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
-    return _measured(store, inputs.verifier.verifier_id, what.plan, None)
+    return measure_store(store, inputs.verifier.verifier_id, what.plan)
 
 
 def checkpoint_of(run: Run, step: int) -> Path:

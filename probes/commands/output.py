@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rlvr.errors import StoreError
-
 if TYPE_CHECKING:
     from probes.estimators import Counts
 
@@ -32,9 +30,7 @@ def read_store(path: Path, verifier_id: str | None) -> "Counts":
     from probes.store import ProbeStore
 
     store = ProbeStore.open_existing(path)
-    if verifier_id and verifier_id not in store.verifier_ids():
-        raise StoreError(f"{path}: no verdicts of {verifier_id!r}; it has those of {store.verifier_ids()}.")
-    return store.counts(verifier_id)
+    return store.counts(store.require_verifier(verifier_id))
 
 
 def store_notes(paths: Iterable[Path]) -> list[str]:

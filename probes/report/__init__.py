@@ -1,80 +1,93 @@
-"""The report: one HTML file that opens offline, from the summary of a run.
+"""The report: one HTML file that opens offline, of a run, a pair or a comparison.
 
-Owns: reading `summary.json`, writing the page. `schema` is its input, `figures` and `palette` the drawings, `words` the
-sentences, `page` the tables and the assembly; `page.html`, `page.css` and `page.js` are the page itself.
-Does not own: any number in it; those come from the summary.
+Owns: writing the page. `inputs` reads what it shows, `schema` checks it; `figures` and `palette` are the drawings,
+`plots` says which stand where; `words` and `labels` are the sentences, `page` and `comparison` assemble the rest.
+Does not own: any number in it; those come from the summary and the comparison.
 
 Importing this package loads neither plotly nor jinja2.
 """
 
 import errno
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlvr.errors import InputError, RlvrError
 
+if TYPE_CHECKING:
+    from probes.report.inputs import ReportInput
 
-def write_report(run_dir: Path, output: Path | None = None) -> Path:
-    """Writes the report of a run and returns its path; a report that was there is replaced whole or not at all.
+
+def write_report(folder: Path, output: Path | None = None) -> Path:
+    """Writes the report of a run or a comparison, and returns its path; an earlier one is replaced whole or not at all.
 
     Args:
-        run_dir: folder that holds `summary.json`.
-        output: file to write, `report.html` in the run's folder by default.
+        folder: holds `summary.json` or `comparison.json`.
+        output: file to write, `report.html` in the folder by default.
 
     Raises:
         InputError: there is no summary, it cannot be read, or the output cannot be written there.
     """
-    source = run_dir / "summary.json"
-    page = render(_read(source), where=str(source))
-    output = output or run_dir / "report.html"
-    _replace(output, page)
+    return write_report_of([folder], output)
+
+
+def write_report_of(folders: Sequence[Path], output: Path | None = None, **options: Any) -> Path:
+    """Writes the report of one or more folders, and returns its path.
+
+    Args:
+        folders: see `inputs.read_input`, which takes the options too.
+        output: file to write; may be left out for a single folder, then `report.html` in it.
+        options: of `inputs.read_input`.
+
+    Raises:
+        InputError: see `inputs.read_input`; or the output is not given, or cannot be written.
+    """
+    from probes.report.inputs import read_input
+
+    if output is None and len(folders) > 1:
+        raise InputError(f"output: missing; expected a file for the report of {len(folders)} folders.")
+    page = render_input(read_input(folders, **options))
+    output = output or folders[0] / "report.html"
+    write_text(output, page)
     return output
 
 
+def render_input(given: "ReportInput") -> str:
+    """Returns the report as one HTML document."""
+    from probes.report.comparison import render_comparison
+    from probes.report.page import render_run
+
+    if given.comparison is None:
+        (summary,) = given.arms.values()
+        return render_run(given.name, summary)
+    return render_comparison(given.comparison, given.arms)
+
+
 def render(summary: Mapping[str, Any], where: str = "summary") -> str:
-    """Returns the report as one HTML document.
+    """Returns the report of a lone run, without its draws.
 
     Args:
-        summary: object of schema `rlvr.summary/1`.
+        summary: object of schema `rlvr.summary/2`.
         where: name of the summary in messages.
 
     Raises:
         InputError: the summary is of another schema, or a part of it is missing or of another type.
     """
-    from probes.report.page import render_page
+    from probes.report.page import render_run
     from probes.report.schema import require_summary
 
-    return render_page(require_summary(summary, where))
+    found = require_summary(summary, where)
+    return render_run(found["run"]["name"], found)
 
 
-def write_comparison_report(folder: Path) -> Path:
-    """Writes `report.html` of a comparison from its `comparison.json`, and returns its path.
+def write_text(path: Path, text: str) -> None:
+    """Writes a file under a temporary name in its folder, then renames it.
 
     Raises:
-        InputError: there is no comparison, or it cannot be read.
+        RlvrError: the disk is full.
+        InputError: the file cannot be written there.
     """
-    from probes.report.comparison import render_comparison
-
-    output = folder / "report.html"
-    _replace(output, render_comparison(_read(folder / "comparison.json")))
-    return output
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Returns the JSON object of a summary."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file. Give the folder of a run that was probed, then summarised.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}). Make it again from the run's stored draws.") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file under a temporary name in its folder, then renames it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,15 +5,17 @@ Does not own: the numbers (`probes.comparison`), and what all pages share: safet
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import figures, palette
-from probes.report.page import render_template, table_columns
-from probes.report.plots import Plot
+from probes.report.page import ArmView, render_template, table_columns
+from probes.report.plots import Plot, make_plots
+from probes.report.schema import Summary
+from probes.report.words import change, count, number, plural
 
 MAX_COLUMNS = 3
 SYMBOLS = {"gain": "triangle-up", "loss": "triangle-down", "cannot tell": "circle-open"}
@@ -22,40 +24,131 @@ VERDICT_COLOURS = {"gain": palette.GAIN, "loss": palette.LOSS, "cannot tell": pa
 Part = Mapping[str, Any]
 
 
-def render_comparison(result: Mapping[str, Any]) -> str:
-    """Returns the whole HTML document."""
-    sets = []
-    for number, (name, states) in enumerate(result["sets"].items()):
-        slug, part = f"set-{number}", states["steps"]
-        plots = [
-            Plot(
-                f"{slug}-curves",
-                "pass@k over k, each arm beside the base",
-                f"Base in grey. Bands: {part['confidence']:.0%} intervals over problems, each arm for itself.",
-                curves_label(part),
-                curves(part),
-            ),
-            Plot(
-                f"{slug}-differences",
-                "Difference to the base",
-                "One band for all arms and all k together. Triangles mark verdicts, circles say: cannot tell.",
-                differences_label(part),
-                differences(part),
-            ),
-        ]
-        sets.append({"name": name, "states": states, "part": part, "columns": table_columns(part["k"]), "plots": plots})
-    shared = [
-        Plot(
-            "trajectory",
-            "pass@k over what it cost",
-            "Each point is a probe. Rollouts count all completions generated, thrown-away ones too.",
-            "Lines of pass@1 and pass@k_max over rollouts, one pair an arm; the table below has the numbers.",
-            trajectory(result),
-        )
+TITLES = {"steps": "at equal steps", "rollouts": "at equal rollouts", "tokens": "at equal tokens", "stores": "of each"}
+
+
+def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary]) -> str:
+    """Returns the whole HTML document.
+
+    Args:
+        result: of schema `rlvr.comparison/2`.
+        summaries: of every run, by its folder's name.
+    """
+    arms = [
+        ArmView(name, f"arm-{place}", f"arm-{place}-", 3, summary, make_plots(summary))
+        for place, (name, summary) in enumerate(summaries.items())
     ]
-    plots = [plot for each in sets for plot in each["plots"]] + shared
+    sets = [_set_view(f"set-{place}", name, states) for place, (name, states) in enumerate(result["sets"].items())]
+    shared = [_trajectory_plot(result)] if result["trajectory"] else []
+    drawn = {f"{each['slug']}-{plot.slug}": plot for each in sets for plot in each["plots"]}
+    drawn |= {plot.slug: plot for plot in shared}
+    drawn |= {f"{arm.prefix}{plot.slug}": plot for arm in arms for plot in arm.plots}
+    slugs = {run["arm"]: arm.slug for run, arm in zip(result["runs"], arms, strict=False)} | {
+        a.name: a.slug for a in arms
+    }
     return render_template(
-        "comparison.html", plots, result=result, sets=sets, shared=shared, seeds=len(result["seeds"])
+        "comparison.html",
+        drawn,
+        name=result["name"],
+        result={**result, "subtitle": _subtitle(result, arms)},
+        headlines=[{**each, "slug": slugs.get(each["name"])} for each in headlines(sets[0]["parts"][0])],
+        tables=published_tables(result),
+        sets=sets,
+        shared=shared,
+        arms=arms,
+    )
+
+
+def headlines(part: Part) -> list[dict[str, str]]:
+    """Returns what changed for each arm, in words, under the band of all arms."""
+    before = part["base"]["pass@k"]
+    return [
+        {"name": name, "text": change(part["k"], before, arm["pass@k"], arm["against_base"], arm["crossing"])}
+        for name, arm in part["arms"].items()
+    ]
+
+
+def published_tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns a table for each kind of equal cost: arms by problem set, pass@1 and pass@k_max in percent.
+
+    The layout is that of table 1 of Yue et al. 2025 (arXiv 2504.13837).
+    """
+    kinds = next(iter(result["sets"].values()))
+    return [_published(by, {name: states[by] for name, states in result["sets"].items()}) for by in kinds]
+
+
+def _published(by: str, parts: Mapping[str, Part]) -> dict[str, Any]:
+    """Returns one of these tables."""
+    first = next(iter(parts.values()))
+    sets = [{"name": name, "ks": sorted({part["k"][0], part["k"][-1]})} for name, part in parts.items()]
+    rows = [{"name": "base", "step": 0, "rollouts": 0, "cells": _cells(parts, lambda part: part["base"])}]
+    for name, arm in first["arms"].items():
+        rollouts = ", ".join(count(run["rollouts"]) for run in arm["runs"])
+        steps = ", ".join(dict.fromkeys(str(run["step"]) for run in arm["runs"]))
+        cells = _cells(parts, lambda part, name=name: part["arms"][name])  # type: ignore[misc]
+        rows.append({"name": name, "step": steps, "rollouts": rollouts, "cells": cells})
+    has_costs = by != "stores"
+    budget = f"{first['budget']:,.0f} {by}" if has_costs and by != "steps" else ""
+    return {"title": TITLES[by], "budget": budget, "has_costs": has_costs, "sets": sets, "rows": rows}
+
+
+def _cells(parts: Mapping[str, Part], record: Callable[[Part], Part]) -> list[dict[str, str]]:
+    """Returns a row's cells: pass@1 and pass@k_max on every set, with verdicts where there are some."""
+    cells = []
+    for part in parts.values():
+        found = record(part)
+        for k in map(str, sorted({part["k"][0], part["k"][-1]})):
+            verdict = found["against_base"][k]["verdict"] if "against_base" in found else ""
+            cells.append({"text": number(100 * found["pass@k"][k]["estimate"], 1), "verdict": verdict})
+    return cells
+
+
+def _subtitle(result: Mapping[str, Any], arms: Sequence[ArmView]) -> str:
+    """Returns what is compared, on one line."""
+    if not result["seeds"]:
+        return f"{plural(len(arms), 'arm')} beside a base."
+    names = {run["arm"] for run in result["runs"]}
+    return f"{plural(len(names), 'arm')} from one base, {plural(len(result['seeds']), 'seed')} each."
+
+
+def _set_view(slug: str, name: str, states: Mapping[str, Part]) -> dict[str, Any]:
+    """Returns one problem set as the page shows it; the first kind of equal cost is the one that is drawn."""
+    parts = [
+        {**part, "title": TITLES[by], "columns": table_columns(part["k"]), "has_costs": by != "stores"}
+        for by, part in states.items()
+    ]
+    part = parts[0]
+    band = f"{part['confidence']:.0%}"
+    plots = [
+        Plot(
+            "boundary",
+            "curves",
+            "pass@k over k, each arm beside the base",
+            f"Base in grey, dashed. Bands: {band} intervals over problems, each arm and each k for itself.",
+            curves_label(part),
+            curves(part),
+        ),
+        Plot(
+            "boundary",
+            "differences",
+            "Difference to the base",
+            "One band for all arms and all k together. Triangles mark verdicts, circles say: cannot tell.",
+            differences_label(part),
+            differences(part),
+        ),
+    ]
+    return {"slug": slug, "name": name, "parts": parts, "plots": plots}
+
+
+def _trajectory_plot(result: Mapping[str, Any]) -> Plot:
+    """Returns the figure of pass@k over cost."""
+    return Plot(
+        "cost",
+        "trajectory",
+        "pass@k over what it cost",
+        "Each point is a probe. Rollouts count all completions generated, thrown-away ones too.",
+        "Lines of pass@1 and pass@k_max over rollouts, one pair an arm; the table of every probe has the numbers.",
+        trajectory(result),
     )
 
 
@@ -68,7 +161,7 @@ def curves(part: Part) -> go.Figure:
     )
     for position, name in enumerate(names):
         place = {"row": position // columns + 1, "col": position % columns + 1}
-        _add_curve(figure, part["base"]["pass@k"], palette.MUTED, "base", place)
+        _add_curve(figure, part["base"]["pass@k"], palette.MUTED, "base", place, dash="dash")
         _add_curve(figure, part["arms"][name]["pass@k"], palette.GAIN, _short(name), place)
     figures.style(figure, height=60 + 210 * rows)
     figure.update_xaxes(type="log", tickvals=part["k"][::2], ticktext=[str(k) for k in part["k"][::2]])
@@ -81,7 +174,9 @@ def _all_curves(part: Part) -> list[Mapping[str, Any]]:
     return [part["base"]["pass@k"], *(arm["pass@k"] for arm in part["arms"].values())]
 
 
-def _add_curve(figure: go.Figure, rows: Mapping[str, Any], colour: str, name: str, place: dict[str, int]) -> None:
+def _add_curve(
+    figure: go.Figure, rows: Mapping[str, Any], colour: str, name: str, place: dict[str, int], dash: str = "solid"
+) -> None:
     """Adds a line and its band."""
     ks, values = [int(k) for k in rows], list(rows.values())
     if all(row["lo"] is not None for row in values):
@@ -99,7 +194,7 @@ def _add_curve(figure: go.Figure, rows: Mapping[str, Any], colour: str, name: st
         x=ks,
         y=[row["estimate"] for row in values],
         mode="lines",
-        line={"color": colour, "width": 2},
+        line={"color": colour, "width": 2, "dash": dash},
         hovertemplate=f"{name}: pass@%{{x}} %{{y:.3f}}<extra></extra>",
         **place,
     )

@@ -4,14 +4,15 @@ Owns: what stands on the page and in which order, the safety of its text, and it
 Does not own: sentences (`words`), drawings (`figures`), looks (`page.css`), redrawing for dark pages (`page.js`).
 
 Questions, completions and names are not trusted. All text is escaped by jinja2, control characters are made visible,
-data for the figures is JSON in which `<`, `>` and `&` are escaped, and only scripts whose hash is in the policy run.
+data for scripts are packed, so that nothing in them is markup, and only scripts whose hash is in the policy run.
 """
 
 import base64
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +22,88 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from probes.report import palette, words
+from probes.report.packing import pack
 from probes.report.plots import Plot, make_plots
-from probes.report.schema import Example, Probe, Summary
+from probes.report.schema import Probe, Summary
 from rlvr.verdicts import Outcome
 
 MAX_CHARS = 2_000
-MAX_EXAMPLES = 60
-MAX_DRAWS = 24
 MAX_IDS = 200
 HERE = Path(__file__).parent
-
-_CHANGES = {
-    "lost": "solved at step 0, not at the last step",
-    "gained": "not solved at step 0, solved at the last step",
-    "kept": "solved at both",
-    "never": "solved at neither",
-}
+SCRIPTS = ("unpack.js", "state.js", "page.js")
 
 
-def render_page(summary: Summary) -> str:
-    """Returns the whole HTML document."""
-    return render_template(
-        "page.html",
-        make_plots(summary),
-        summary=summary,
-        columns=table_columns(summary["k"]),
-        trained=[probe for probe in summary["probes"] if probe["against_base"]],
-        examples=choose_examples(summary.get("examples", [])),
-        facts=facts(summary),
-        Outcome=Outcome,
-    )
+@dataclass(frozen=True)
+class ArmView:
+    """One arm as the page shows it.
+
+    Attributes:
+        name: shown; not trusted.
+        slug: id of its part of the page.
+        prefix: before every id of its elements; empty on the page of a lone run.
+        level: of its headings.
+        summary: its numbers.
+        plots: its figures, in order.
+    """
+
+    name: str
+    slug: str
+    prefix: str
+    level: int
+    summary: Summary
+    plots: list[Plot]
+
+    @property
+    def columns(self) -> list[int]:
+        """The k of the main table."""
+        return table_columns(self.summary["k"])
+
+    @property
+    def last(self) -> Probe:
+        """The last probe."""
+        return self.summary["probes"][-1]
+
+    @property
+    def trained(self) -> list[Probe]:
+        """The probes that are compared with the base."""
+        return [probe for probe in self.summary["probes"] if probe["against_base"]]
+
+    @property
+    def sections(self) -> list[str]:
+        """The sections with figures, in the order of the page."""
+        return list(dict.fromkeys(plot.section for plot in self.plots))
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What identifies the run and its measurement."""
+        return facts(self.summary)
 
 
-def render_template(name: str, plots: list[Plot], **context: Any) -> str:
-    """Returns a page of this package: its template with style, figures, scripts, and a policy for them."""
-    scripts = [_script(get_plotlyjs()), _script((HERE / "page.js").read_text(encoding="utf-8"))]
+def render_run(name: str, summary: Summary) -> str:
+    """Returns the page of a run, or of a base and one other store."""
+    arm = ArmView(name, "", "", 2, summary, make_plots(summary))
+    return render_template("page.html", {plot.slug: plot for plot in arm.plots}, name=name, arm=arm)
+
+
+def render_template(template: str, plots: Mapping[str, Plot], **context: Any) -> str:
+    """Returns a page of this package: its template with style, figures, scripts, and a policy for them.
+
+    Args:
+        template: its file name.
+        plots: figures by the id of their place, without `plot-`.
+        context: of the template.
+    """
+    library = get_plotlyjs()
+    scripts = [_script((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS]
     return (
         _environment()
-        .get_template(name)
+        .get_template(template)
         .render(
-            policy=Markup(_policy(scripts)),  # noqa: S704 - made of hashes and fixed words
+            policy=Markup(_policy([library, *scripts])),  # noqa: S704 - made of hashes and fixed words
             style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 - plotly.js and a file of this package
-            plots={plot.slug: plot for plot in plots},
-            data=Markup(_figure_data(plots)),  # noqa: S704 - escaped below
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of this package
+            packed={"library": pack(library), "figure-data": pack(_figure_data(plots))},
+            Outcome=Outcome,
             **context,
         )
     )
@@ -74,20 +113,6 @@ def table_columns(ks: list[int]) -> list[int]:
     """Returns the k of the main table: those nearest to 1, 16 and 256 by ratio, and the largest."""
     nearest = [min(ks, key=lambda k: abs(math.log(k / wanted))) for wanted in (1, 16, 256)]
     return sorted({*nearest, ks[-1]})
-
-
-def choose_examples(examples: list[Example]) -> dict[str, Any]:
-    """Returns the first examples with their draws by step, and how many there are in all."""
-    shown = []
-    for example in examples[:MAX_EXAMPLES]:
-        steps = sorted({draw["step"] for draw in example["draws"]})
-        draws = sorted(example["draws"], key=lambda draw: (draw["step"], draw["draw_index"]))
-        by_step = {step: [draw for draw in draws if draw["step"] == step] for step in steps}
-        few = {step: all_draws[:MAX_DRAWS] for step, all_draws in by_step.items()}
-        left_out = len(draws) - sum(map(len, few.values()))
-        change = _CHANGES.get(example["change"], "")
-        shown.append({"example": example, "meaning": change, "steps": few, "left_out": left_out})
-    return {"shown": shown, "num_examples": len(examples)}
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:
@@ -103,7 +128,7 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
         ("plan", words.plan(summary["plan"])),
         *((f"sampling: {_spaced(key)}", value) for key, value in summary["sampling"].items()),
         ("confidence", summary["confidence"]),
-        *((f"arm at step {probe['step']}", probe["arm_id"]) for probe in summary["probes"]),
+        *((f"arm at {probe['label']}", probe["arm_id"]) for probe in summary["probes"]),
         *((_spaced(key), value) for key, value in run["facts"].items()),
     ]
     return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in rows]
@@ -131,11 +156,12 @@ def _environment() -> Environment:
     )
     formats: Iterable[Callable[..., str]] = (
         *(words.number, words.signed, words.percent, words.interval, words.signed_interval, words.plural, words.count),
-        *(words.headline, words.reading, clean),
+        *(words.headline, words.reading, words.place, words.places, clean),
     )
     environment.filters.update({function.__name__: function for function in formats})
     environment.filters["cautions"] = words.cautions
     environment.filters["ids"] = _id_list
+    environment.filters["total"] = _total
     environment.globals.update(max_chars=MAX_CHARS, max_ids=MAX_IDS)
     return environment
 
@@ -152,11 +178,15 @@ def _id_list(probe: Probe, kind: str) -> list[str]:
     return probe["gained"] if kind == "gained" else probe["lost"]
 
 
-def _figure_data(plots: list[Plot]) -> str:
-    """Returns the figures and the dark colours as JSON that can stand inside a script element."""
-    drawings = {plot.slug: json.loads(plotly.io.to_json(plot.figure, validate=False)) for plot in plots}
-    text = json.dumps({"figures": drawings, "dark": palette.DARK}, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _figure_data(plots: Mapping[str, Plot]) -> str:
+    """Returns the figures by the id of their place, and the dark colours, as JSON."""
+    drawings = {slug: json.loads(plotly.io.to_json(plot.figure, validate=False)) for slug, plot in plots.items()}
+    return json.dumps({"figures": drawings, "dark": palette.DARK}, separators=(",", ":"))
+
+
+def _total(probes: list[Probe], outcome: str) -> str:
+    """Returns the number of draws of an outcome in all probes."""
+    return words.count(sum(probe["all_outcomes"].get(outcome, 0) for probe in probes))
 
 
 def _script(code: str) -> str:

@@ -17,6 +17,7 @@ from probes.report.schema import Summary
 class Plot:
     """A figure with its words: `label` is what a screen reader says in its place."""
 
+    section: str
     slug: str
     title: str
     caption: str
@@ -32,7 +33,7 @@ def make_plots(summary: Summary) -> list[Plot]:
     which = "" if few else " of the first and the last step (the table of all numbers holds the others)"
 
     def add(draw: Callable[[Summary], go.Figure], label: Callable[[Summary], str], title: str, caption: str) -> None:
-        plots.append(Plot(draw.__name__, title, caption, label(summary), draw(summary)))
+        plots.append(Plot("boundary", draw.__name__, title, caption, label(summary), draw(summary)))
 
     add(figures.pass_at_k_curves, labels.curves_label, "pass@k over k", f"Bands: {percent} intervals{which}.")
     if len(summary["probes"]) > 1:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, get_args, get_ori
 
 from rlvr.errors import InputError
 
-SCHEMA = "rlvr.summary/1"
+SCHEMA = "rlvr.summary/2"
 
 VerdictWord = Literal["gain", "loss", "cannot tell"]
 
@@ -83,6 +83,7 @@ Probe = TypedDict(
     "Probe",
     {
         "step": int,
+        "label": str,
         "arm_id": str,
         "num_draws": int,
         "num_rate_draws": int,

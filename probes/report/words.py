@@ -5,7 +5,7 @@ Does not own: what a screen reader says in place of a figure (`labels`), tables 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probes.report.schema import Difference, Probe, Summary, VerdictWord
@@ -15,9 +15,9 @@ NOTEWORTHY_RATE = 0.05
 NONE = "–"  # noqa: RUF001 - an en dash stands for no value
 
 _ONE_DRAW: dict[VerdictWord, str] = {
-    "gain": "A single draw is correct more often than at step 0",
-    "loss": "A single draw is correct less often than at step 0",
-    "cannot tell": "Whether a single draw is correct more or less often than at step 0 cannot be told",
+    "gain": "A single draw is correct more often than at {base}",
+    "loss": "A single draw is correct less often than at {base}",
+    "cannot tell": "Whether a single draw is correct more or less often than at {base} cannot be told",
 }
 _MANY_DRAWS: dict[VerdictWord, str] = {
     "gain": "more of these problems are solved within {k} draws: the boundary moved out",
@@ -62,17 +62,56 @@ def plural(count: int, noun: str) -> str:
 
 
 def headline(summary: Summary) -> str:
-    """Returns the result on one line: pass@1 and pass@k_max from step 0 to the last step, verdicts, crossing."""
+    """Returns the result on one line: pass@1 and pass@k_max of the first and the last probe, verdicts, crossing."""
     first, last = summary["probes"][0], summary["probes"][-1]
-    ends = sorted({summary["k"][0], summary["k"][-1]})
     if last["against_base"] is None:
-        values = [f"pass@{k} {number(_estimate(first, k))}" for k in ends]
-        return f"{'; '.join(values)} at step {first['step']}; no later step to compare with"
-    parts = [_change(first, last, k) for k in ends]
-    if crossing := last["against_base"]["crossing"]:
+        values = [f"pass@{k} {number(_estimate(first, k))}" for k in _two_ks(summary["k"])]
+        return f"{'; '.join(values)} at {first['label']}; nothing later to compare with"
+    against = last["against_base"]
+    return change(summary["k"], first["pass@k"], last["pass@k"], against["k"], against["crossing"])
+
+
+def change(
+    ks: Sequence[int],
+    before: Mapping[str, Mapping[str, Any]],
+    after: Mapping[str, Mapping[str, Any]],
+    differences: Mapping[str, Difference],
+    crossing: Sequence[int] | None,
+) -> str:
+    """Returns what changed on one line: values and verdicts at both ends, the crossing, where it cannot be told.
+
+    Args:
+        ks: numbers of attempts.
+        before: estimates of the base by k.
+        after: estimates of the other by k.
+        differences: with verdicts, by k.
+        crossing: the interval of k in which gain turns into loss.
+    """
+    parts = [_change(before, after, differences, k) for k in _two_ks(ks)]
+    if crossing:
         low, high = crossing[0], crossing[-1]
         parts.append(f"crosses between k = {low} and {high}" if low != high else f"crosses at k = {low}")
+    between = ks[1:-1]
+    open_ks = [k for k in between if str(k) in differences and differences[str(k)]["verdict"] == "cannot tell"]
+    if open_ks:
+        parts.append(f"cannot tell at k = {_ranges(open_ks, ks)}")
     return "; ".join(parts)
+
+
+def _two_ks(ks: Sequence[int]) -> list[int]:
+    """Returns the smallest and the largest k, once where they are the same."""
+    return sorted({ks[0], ks[-1]})
+
+
+def _ranges(chosen: Sequence[int], ks: Sequence[int]) -> str:
+    """Returns `2, 8 to 64`: neighbours on the grid of k drawn together."""
+    runs: list[list[int]] = []
+    for k in chosen:
+        if runs and ks.index(k) == ks.index(runs[-1][-1]) + 1:
+            runs[-1].append(k)
+        else:
+            runs.append([k])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def reading(summary: Summary) -> str:
@@ -82,8 +121,10 @@ def reading(summary: Summary) -> str:
     if len(summary["k"]) < 2 or not ends or None in ends:
         return ""
     small, large = (end["verdict"] for end in ends if end)
-    step, joint = summary["probes"][-1]["step"], "but" if {small, large} == {"gain", "loss"} else "and"
-    return f"Step {step}: {_ONE_DRAW[small]}, {joint} {_MANY_DRAWS[large].format(k=summary['k'][-1])}."
+    base, last = summary["probes"][0]["label"], summary["probes"][-1]["label"]
+    joint = "but" if {small, large} == {"gain", "loss"} else "and"
+    one, many = _ONE_DRAW[small].format(base=base), _MANY_DRAWS[large].format(k=summary["k"][-1])
+    return f"{_capital(last)}: {one}, {joint} {many}."
 
 
 def cautions(summary: Summary) -> list[str]:
@@ -98,13 +139,17 @@ def cautions(summary: Summary) -> list[str]:
     ]
 
 
-def _change(first: Probe, last: Probe, k: int) -> str:
+def _change(
+    before: Mapping[str, Mapping[str, Any]],
+    after: Mapping[str, Mapping[str, Any]],
+    differences: Mapping[str, Difference],
+    k: int,
+) -> str:
     """Returns `pass@k before → after (verdict)`."""
-    before, after = _estimate(first, k), _estimate(last, k)
-    compared = last["against_base"]["k"].get(str(k)) if last["against_base"] else None
-    decimals = _decimals(before, after)
-    verdict = f" ({compared['verdict']})" if compared else ""
-    return f"pass@{k} {number(before, decimals)} → {number(after, decimals)}{verdict}"
+    ends = [rows.get(str(k), {}).get("estimate") for rows in (before, after)]
+    decimals = _decimals(*ends)
+    verdict = f" ({differences[str(k)]['verdict']})" if str(k) in differences else ""
+    return f"pass@{k} {number(ends[0], decimals)} → {number(ends[1], decimals)}{verdict}"
 
 
 def _decimals(before: float | None, after: float | None) -> int:
@@ -127,8 +172,8 @@ def _rate_cautions(probes: list[Probe]) -> list[str]:
     pairs = [(p["truncation_rate"], p["no_answer_rate"]) for p in (first, last)]
     lines = []
     for name, before, after in zip(names, *pairs, strict=True):
-        text = f"Draws {name}: {percent(before)} at step {first['step']}"
-        text += f", {percent(after)} at step {last['step']}" if last is not first else ""
+        text = f"Draws {name}: {percent(before)} at {first['label']}"
+        text += f", {percent(after)} at {last['label']}" if last is not first else ""
         if last is first:
             text += ". They count as not correct"
         elif before >= NOTEWORTHY_RATE or abs(after - before) >= NOTEWORTHY_RATE:
@@ -144,23 +189,23 @@ def _verifier_cautions(probes: list[Probe]) -> list[str]:
         ("error", "the verifier failed on them; pass@k leaves them out, and the table of bounds holds both extremes"),
         ("timeout", "their answer took the verifier longer than its deadline; they count as not correct"),
     ):
-        counts = [(probe["step"], probe["all_outcomes"].get(outcome, 0)) for probe in probes]
-        if found := [f"{count:,} at step {step}" for step, count in counts if count]:
+        counts = [(probe["label"], probe["all_outcomes"].get(outcome, 0)) for probe in probes]
+        if found := [f"{count:,} at {label}" for label, count in counts if count]:
             lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
     return lines
 
 
 def mode_cautions(summary: Summary) -> list[str]:
     """Returns which mode of the verifier is shown and what pass@1 is in the other one, at first and last step."""
-    found = [(probe["step"], modes) for probe in first_and_last(summary) if (modes := probe.get("modes"))]
+    found = [(probe["label"], modes) for probe in first_and_last(summary) if (modes := probe.get("modes"))]
     if not found:
         return []
     shown = mode_of(summary["verifier"])
     other = Mode.STRICT if shown is Mode.LENIENT else Mode.LENIENT
     steps = [
-        f"{number(each['other'], 3)} in place of {number(each['shown'], 3)} at step {step} ({each['num_changed']:,} "
+        f"{number(each['other'], 3)} in place of {number(each['shown'], 3)} at {label} ({each['num_changed']:,} "
         f"draws differ)"
-        for step, each in found
+        for label, each in found
     ]
     return [
         f"Verifier mode: {shown} is shown. In the {other} mode, pass@1 over the first "
@@ -202,8 +247,24 @@ def _estimate(probe: Probe, k: int) -> float | None:
 
 
 def step_name(probe: Probe) -> str:
-    """Returns a probe's place in the run at the start of a sentence."""
-    return "Step 0 (base)" if probe["step"] == 0 else f"Step {probe['step']}"
+    """Returns a probe's label at the start of a sentence; the first one is named as the base."""
+    return f"{_capital(probe['label'])}{' (base)' if probe['step'] == 0 else ''}"
+
+
+def _capital(label: str) -> str:
+    """Returns `Step 5` for `step 5`; the name of a store stays as it is."""
+    return f"Step {label.removeprefix('step ')}" if label.startswith("step ") else label
+
+
+def place(probe: Probe) -> str:
+    """Returns a probe's name in a column of steps, or of stores."""
+    name = probe["label"].removeprefix("step ")
+    return f"{name} (base)" if probe["step"] == 0 else name
+
+
+def places(summary: Summary) -> str:
+    """Returns what that column is of: `step` in a run, `draws of` where stores are compared."""
+    return "step" if all(probe["label"] == f"step {probe['step']}" for probe in summary["probes"]) else "draws of"
 
 
 def _absent(value: float | None) -> bool:

@@ -1,0 +1,249 @@
+"""Runs and stores as arms of a comparison: what was probed, at which step, and what it had cost until then.
+
+    ArmRun           the folder of a probed run, read
+    compare_runs     several runs from one base -> `rlvr.comparison/2`
+    compare_stores   several stores of draws, the first of them the base -> `rlvr.comparison/2`
+
+Owns: which numbers of a run folder or a store a comparison takes, and whether they may be compared.
+Does not own: the comparison (`probes.comparison`), the summary of a run (`probes.summary`).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from probes.analyses.answers import answer_entropy
+from probes.comparison import SCHEMA, STATES, Measured, State, compare_arms, notes
+from probes.estimators import Counts
+from probes.index import ProbeEntry, ProbeIndex
+from probes.plan import Plan, k_grid
+from probes.report.schema import Probe, Summary
+from probes.report.words import mode_cautions
+from probes.store import ProbeStore
+from rlvr.errors import InputError
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One run that was probed.
+
+    Attributes:
+        arm: name of the arm; runs of one arm differ in their seed.
+        seed: of the training.
+        folder: of the run.
+        summary: of the run.
+    """
+
+    arm: str
+    seed: int
+    folder: Path
+    summary: Summary
+
+    @cached_property
+    def entries(self) -> dict[int, ProbeEntry]:
+        """What the run's index says of each probed step."""
+        return {entry.step: entry for entry in ProbeIndex(self.folder).entries()}
+
+    @property
+    def base(self) -> Probe:
+        """The probe of step 0."""
+        return self.summary["probes"][0]
+
+    def store(self, step: int) -> ProbeStore:
+        """Returns the store of a step's draws."""
+        return ProbeStore.open_existing(ProbeIndex(self.folder).store_path(self.entries[step]))
+
+    def states(self) -> list[State]:
+        """Returns every probed step after 0 with its cost."""
+        spent = costs(self.summary)
+        return [
+            State(self.arm, self.seed, probe["step"], *_spent_until(spent, probe["step"]))
+            for probe in self.summary["probes"]
+            if probe["step"] > 0
+        ]
+
+    def measure(self, step: int) -> Measured:
+        """Returns the counts and entropies of a probed step."""
+        entry = self.entries[step]
+        scores = (entry.scores or {}).get("own", {})
+        entropy = scores.get("token_entropy", {}).get("estimate")
+        return measure_store(self.store(step), entry.verifier_id, Plan.from_json(entry.plan), entropy)
+
+
+class MeasuredStates(Mapping[State, Measured]):
+    """States by what was measured there; a state is measured when it is asked for first."""
+
+    def __init__(self, states: Sequence[State], measure: Callable[[State], Measured]) -> None:
+        self._states = dict.fromkeys(states)
+        self._measure = measure
+        self._found: dict[State, Measured] = {}
+
+    def __getitem__(self, state: State) -> Measured:
+        if state not in self._found:
+            self._found[state] = self._measure(state)
+        return self._found[state]
+
+    def __iter__(self) -> Iterator[State]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+
+def measure_store(
+    store: ProbeStore, verifier_id: str, plan: Plan | None, token_entropy: float | None = None
+) -> Measured:
+    """Returns the counts and the entropy of answers of a store."""
+    outcomes = store.outcomes(verifier_id)
+    first = outcomes.num_first(plan)
+    entropy = answer_entropy(store.answers(verifier_id, first), first).mean
+    return Measured(outcomes.counts(plan), None if math.isnan(entropy) else entropy, token_entropy)
+
+
+def costs(summary: Summary) -> dict[int, tuple[int | None, int | None]]:
+    """Returns (rollouts, tokens generated) by logged step; None where it is not known.
+
+    A supervised arm logs no reward. Its tokens are those of its demonstrations, if a model made them.
+    """
+    training = summary.get("training", {})
+    rollouts, rewards = training.get("rollouts", []), training.get("reward")
+    tokens = training.get("num_tokens" if rewards else "rollout_tokens", [])
+    steps = [int(step) for step in training.get("step", []) if step is not None]
+    return {step: (_whole(rollouts, place), _whole(tokens, place)) for place, step in enumerate(steps)}
+
+
+def compare_runs(name: str, runs: Sequence[ArmRun], seed: int = 0) -> dict[str, Any]:
+    """Returns the comparison of runs that started from one base, on the problems that they were probed on.
+
+    Args:
+        name: of the comparison.
+        runs: one or more.
+        seed: of the resampling.
+
+    Raises:
+        InputError: the runs differ in base, problems or verifier, or a run has no probe after step 0.
+    """
+    base, states = require_comparable(runs), measured_states(runs)
+    sets = {runs[0].summary["problems"]["name"]: all_states(base, states, k_max_of(runs), seed)}
+    return describe(name, runs, sets)
+
+
+def compare_stores(
+    name: str, base: ProbeStore, counts: Mapping[str, Counts], k_max: int, seed: int = 0
+) -> dict[str, Any]:
+    """Returns the comparison of stores of draws, of which no cost is known.
+
+    Args:
+        name: of the comparison.
+        base: the store that the others are compared with.
+        counts: of every store by its name, the base first.
+        k_max: largest k.
+        seed: of the resampling.
+
+    Raises:
+        InputError: the stores hold different problems.
+    """
+    first, *names = counts
+    states = {State(arm, 0, place, None, None): Measured(counts[arm]) for place, arm in enumerate(names, 1)}
+    part = compare_arms(Measured(counts[first]), states, "steps", k_grid(k_max), seed=seed)
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "model": first,
+        "train_problems": None,
+        "algorithms": {},
+        "seeds": [],
+        "runs": [],
+        "sets": {base.problem_set_name: {"stores": {**part, "by": "stores"}}},
+        "trajectory": [],
+        "facts": {},
+        "notes": ["Nothing is known of what the arms cost, or how they were trained."],
+    }
+
+
+def require_comparable(runs: Sequence[ArmRun]) -> Measured:
+    """Returns what was measured of the base, which all runs must share; see `compare_runs` for what it raises."""
+    first = runs[0]
+    for run in runs:
+        if not run.states():
+            raise InputError(f"{run.folder}: probed at step 0 only; expected a later probe, to compare with it.")
+        for what, here, there in (
+            ("the base model", first.base["arm_id"], run.base["arm_id"]),
+            ("the problems", first.summary["problems"]["content_id"], run.summary["problems"]["content_id"]),
+            ("the verifier", first.summary["verifier"], run.summary["verifier"]),
+        ):
+            if here != there:
+                raise InputError(
+                    f"{first.folder} and {run.folder} differ in {what}: {here} and {there}. Runs are compared on the "
+                    "same problems, from the same base; write a report of each."
+                )
+    keys = [(run.arm, run.seed) for run in runs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise InputError(f"two runs are called {twice[0]!r} with seed {twice[1]}; rename a folder.")
+    return first.measure(first.base["step"])
+
+
+def measured_states(runs: Sequence[ArmRun]) -> MeasuredStates:
+    """Returns every probed state after step 0 of every run."""
+    by_key = {(run.arm, run.seed): run for run in runs}
+    states = [state for run in runs for state in run.states()]
+    return MeasuredStates(states, lambda state: by_key[state.arm, state.seed].measure(state.step))
+
+
+def all_states(base: Measured, states: Mapping[State, Measured], k_max: int, seed: int) -> dict[str, Any]:
+    """Returns the comparison at equal steps, rollouts and tokens."""
+    return {by: compare_arms(base, states, by, k_grid(k_max), seed=seed) for by in STATES}
+
+
+def k_max_of(runs: Sequence[ArmRun]) -> int:
+    """Returns the largest k that every run has."""
+    return min(run.summary["k"][-1] for run in runs)
+
+
+def describe(name: str, runs: Sequence[ArmRun], sets: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the whole comparison: what was compared, and beside it every probe of every run."""
+    summaries = [run.summary for run in runs]
+    first, seeds = summaries[0]["run"], sorted({run.seed for run in runs})
+    said = [f"{run.folder.name}: {line}" for run in runs for line in mode_cautions(run.summary)]
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "model": first["model"],
+        "train_problems": first["facts"].get("train_problems"),
+        "algorithms": {run.arm: run.summary["run"]["algorithm"] for run in runs},
+        "seeds": seeds,
+        "runs": [{"arm": run.arm, "seed": run.seed, "folder": run.folder.name} for run in runs],
+        "sets": dict(sets),
+        "trajectory": [row for run in runs for row in _trajectory(run)],
+        "facts": _shared([each["run"]["facts"] for each in summaries]),
+        "notes": [*notes(len(seeds), [part for states in sets.values() for part in states.values()]), *said],
+    }
+
+
+def _trajectory(run: ArmRun) -> Iterator[dict[str, Any]]:
+    """Yields every probe of a run with what it had cost."""
+    probes = {probe["step"]: probe for probe in run.summary["probes"]}
+    for state in run.states():
+        values = {k: row["estimate"] for k, row in probes[state.step]["pass@k"].items()}
+        cost = {"rollouts": state.rollouts, "tokens": state.tokens}
+        yield {"arm": run.arm, "seed": run.seed, "step": state.step, **cost, "pass@k": values}
+
+
+def _spent_until(spent: Mapping[int, tuple[int | None, int | None]], step: int) -> tuple[int | None, int | None]:
+    """Returns the cost at the last logged step that is not after a step."""
+    last = max((logged for logged in spent if logged <= step), default=None)
+    return (None, None) if last is None else spent[last]
+
+
+def _whole(column: Sequence[float | None], place: int) -> int | None:
+    """Returns a value of a column as a whole number; None where there is none."""
+    value = column[place] if place < len(column) else None
+    return None if value is None else int(value)
+
+
+def _shared(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Returns the facts in which all runs agree."""
+    return {key: value for key, value in facts[0].items() if all(other.get(key) == value for other in facts)}
