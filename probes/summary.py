@@ -345,7 +345,7 @@ def _arm_notes(probes: Sequence[Measured]) -> list[str]:
     if not differing:
         return []
     return [
-        f"The arms differ in {', '.join(sorted(differing))}, not in their weights alone: part of a change in pass@k can "
+        f"The arms differ in {', '.join(sorted(differing))}, not in weights alone: part of a change in pass@k can "
         "come from there."
     ]
 
