@@ -140,7 +140,7 @@ def _confounds(store: ProbeStore, outcomes: Outcomes, plan: Plan | None, verifie
     if not num_first:
         yield Finding("owed", "draws", "some problem has no draw; `probes sample` makes them.")
         return
-    found = rates(outcomes, store.sizes(num_first), num_first)
+    found = rates(outcomes, store.totals(num_first), num_first)
     num_errors = outcomes.num_errors
     if num_errors:
         share = num_errors / outcomes.num_draws

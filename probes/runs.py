@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probes.analyses.answers import answer_entropy
 from probes.comparison import SCHEMA, STATES, Measured, State, compare_arms, notes
 from probes.estimators import Counts
 from probes.index import ProbeEntry, ProbeIndex
-from probes.plan import Plan, k_grid
+from probes.measured import Measured as MeasuredArm
+from probes.measured import measure_probe
+from probes.plan import k_grid
 from probes.report.schema import Probe, Summary
 from probes.report.words import mode_cautions
 from probes.store import ProbeStore
@@ -52,10 +53,6 @@ class ArmRun:
         """The probe of step 0."""
         return self.summary["probes"][0]
 
-    def store(self, step: int) -> ProbeStore:
-        """Returns the store of a step's draws."""
-        return ProbeStore.open_existing(ProbeIndex(self.folder).store_path(self.entries[step]))
-
     def states(self) -> list[State]:
         """Returns every probed step after 0 with its cost."""
         spent = costs(self.summary)
@@ -67,10 +64,7 @@ class ArmRun:
 
     def measure(self, step: int) -> Measured:
         """Returns the counts and entropies of a probed step."""
-        entry = self.entries[step]
-        scores = (entry.scores or {}).get("own", {})
-        entropy = scores.get("token_entropy", {}).get("estimate")
-        return measure_store(self.store(step), entry.verifier_id, Plan.from_json(entry.plan), entropy)
+        return arm_measured(measure_probe(ProbeIndex(self.folder), self.entries[step]))
 
 
 class MeasuredStates(Mapping[State, Measured]):
@@ -93,14 +87,12 @@ class MeasuredStates(Mapping[State, Measured]):
         return len(self._states)
 
 
-def measure_store(
-    store: ProbeStore, verifier_id: str, plan: Plan | None, token_entropy: float | None = None
-) -> Measured:
-    """Returns the counts and the entropy of answers of a store."""
-    outcomes = store.outcomes(verifier_id)
-    first = outcomes.num_first(plan)
-    entropy = answer_entropy(store.answers(verifier_id, first), first).mean
-    return Measured(outcomes.counts(plan), None if math.isnan(entropy) else entropy, token_entropy)
+def arm_measured(measured: MeasuredArm) -> Measured:
+    """Returns the counts and entropies of an arm that a comparison needs."""
+    entropy = measured.answers.entropy.mean
+    scores = (measured.scores or {}).get("own", {})
+    token_entropy = scores.get("token_entropy", {}).get("estimate")
+    return Measured(measured.counts, None if math.isnan(entropy) else entropy, token_entropy)
 
 
 def costs(summary: Summary) -> dict[int, tuple[int | None, int | None]]:

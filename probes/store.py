@@ -44,6 +44,7 @@ FORMAT = "probes.store/1"
 MAX_COMPLETION_CHARS = 200_000
 MAX_DRAWS = 2**20  # per problem; bounds the memory that a stray index can ask for
 READ_ROWS = 100_000
+OUTCOMES = {outcome.value: outcome for outcome in Outcome}  # far quicker than Outcome(value), once a row
 
 DRAWS_TABLE = """
 CREATE TABLE IF NOT EXISTS draws (
@@ -211,11 +212,23 @@ class ProbeStore:
         for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
-    def sizes(self, num_first: int = MAX_DRAWS) -> Iterator[tuple[str, int, int, bool]]:
-        """Yields (problem_id, draw_index, num_tokens, truncated) of the first draws of each problem, in no order."""
-        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws WHERE draw_index < ?"
-        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query, (num_first,)):
+    def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
+        """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
+        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws"
+        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query):
             yield problem_id, draw_index, num_tokens, bool(truncated)
+
+    def totals(self, num_first: int) -> Iterator[tuple[str, int, int, int, int]]:
+        """Yields sums over the first draws of each problem, one or more rows a problem.
+
+        A row is (problem_id, draws, draws cut at the token limit, draws of known length, their tokens).
+        """
+        query = (
+            "SELECT problem_id, COUNT(*), SUM(truncated), SUM(num_tokens >= 0), SUM(MAX(num_tokens, 0)) FROM draws "
+            "WHERE draw_index < ? GROUP BY problem_id"
+        )
+        for problem_id, *sums in self._rows("draws", query, (num_first,)):
+            yield problem_id, *sums
 
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
@@ -236,7 +249,7 @@ class ProbeStore:
         """Yields (problem_id, draw_index, outcome, answer) for the first draws of each problem, in no order."""
         query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ? AND draw_index < ?"
         for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id, num_first)):
-            yield problem_id, draw_index, Outcome(outcome), answer
+            yield problem_id, draw_index, OUTCOMES[outcome], answer
 
     def num_repeated_draws(self) -> int:
         """Returns how many draw indices stand in the files of two writers or more."""
@@ -296,7 +309,10 @@ class ProbeStore:
         where = "verifier_id = ? AND draw_index < ?"
         query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
         for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
-            at, codes = self._positions(rows, row_of), np.array([CODES[Outcome(row[2])] for row in rows], dtype=np.int8)
+            at, codes = (
+                self._positions(rows, row_of),
+                np.array([CODES[OUTCOMES[row[2]]] for row in rows], dtype=np.int8),
+            )
             is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
             code_PD[at] = np.where(is_open, codes, code_PD[at])
         clusters = tuple(problem.cluster for problem in problems)

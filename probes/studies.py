@@ -10,20 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from probes.analyses.answers import answer_entropy, distinct_correct
 from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null
 from probes.analyses.curves import efficiency_gap
 from probes.analyses.extrapolation import extrapolate
 from probes.analyses.guessability import guessable
 from probes.analyses.histogram import accuracy_histogram
 from probes.analyses.prompts import prompt_effect
-from probes.analyses.rates import rates
 from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.analyses.support import support
 from probes.estimators import Counts, pass_at_k
-from probes.outcomes import CORRECT, Outcomes
-from probes.plan import Plan, k_grid
+from probes.measured import Measured
+from probes.outcomes import CORRECT
+from probes.plan import k_grid
 from probes.store import ProbeStore
 from rlvr.errors import InputError
 
@@ -32,27 +31,17 @@ MAX_RELIABILITY_K = 16
 BEYOND = (2, 4, 16)  # times the largest k
 
 
-def study_arm(
-    store: ProbeStore,
-    verifier_id: str,
-    plan: Plan | None,
-    k_max: int,
-    seed: int = 0,
-    outcomes: Outcomes | None = None,
-) -> dict[str, Any]:
-    """Returns the analyses of one arm that need no model; `outcomes` of the store, where they are known already."""
-    outcomes = outcomes or store.outcomes(verifier_id)
-    counts, first = outcomes.counts(plan), outcomes.num_first(plan)
-    entropy = answer_entropy(store.answers(verifier_id, first), first)
-    distinct = distinct_correct(store.answers(verifier_id, first), outcomes.problem_ids, first)
+def study_arm(measured: Measured, k_max: int, seed: int = 0) -> dict[str, Any]:
+    """Returns the analyses of one arm that need no model."""
+    first, entropy, distinct = measured.num_first, measured.answers.entropy, measured.answers.distinct
     return {
         "num_first_draws": first,
-        "rates": asdict(rates(outcomes, store.sizes(first), first)),
-        "histogram": asdict(accuracy_histogram(counts)),
+        "rates": asdict(measured.rates),
+        "histogram": asdict(accuracy_histogram(measured.counts)),
         "answer_entropy": {"mean": entropy.mean, "num_without_answer": entropy.num_without_answer},
         "distinct_correct": {"mean": distinct.mean, "num_draws": distinct.num_draws},
-        "reliability": study_reliability(outcomes.first(first).counts()),
-        "extrapolation": study_extrapolation(counts, k_max, seed),
+        "reliability": study_reliability(measured.outcomes.first(first).counts()),
+        "extrapolation": study_extrapolation(measured.counts, k_max, seed),
     }
 
 

@@ -9,24 +9,20 @@ The summary can be deleted and made again from index, stores and log history.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probes.analyses.answers import distinct_correct
 from probes.analyses.cells import four_cells
 from probes.analyses.curves import curve_rows, pass_at_k_curve
 from probes.analyses.modes import compare_modes
-from probes.analyses.rates import Rates, rates
 from probes.checkpoints import log_history
 from probes.estimators import Counts, error_bounds
 from probes.files import plain, read_json, write_atomically
-from probes.index import ProbeEntry, ProbeIndex
+from probes.index import ProbeIndex
 from probes.intervals import StepComparison, compare_counts, crossing
-from probes.outcomes import Outcomes
-from probes.plan import Plan, k_grid
+from probes.measured import Measured, measure_probe
+from probes.plan import k_grid
 from probes.report.schema import SCHEMA, Summary, require_summary
-from probes.store import ProbeStore
 from probes.studies import study_arm, study_pair, study_run
 from rlvr.errors import InputError
 
@@ -58,43 +54,6 @@ class RunFacts:
     algorithm: str
     model: str
     facts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One arm with its counts: a probe of a run, or a store of draws.
-
-    Attributes:
-        step: optimizer steps taken.
-        label: what the report calls it, for example `step 50`.
-        store: of its draws.
-        verifier_id: whose verdicts count.
-        plan: under which its draws count; None counts all draws.
-        outcomes: of all draws.
-        counts: under the plan.
-        seconds: wall time of the probe; None where it is not known.
-        scores: what a forward pass says of the first draws; None where that was not made.
-    """
-
-    step: int
-    label: str
-    store: ProbeStore
-    verifier_id: str
-    plan: Plan | None
-    outcomes: Outcomes
-    counts: Counts
-    seconds: float | None = None
-    scores: Mapping[str, Any] | None = None
-
-    @property
-    def num_first(self) -> int:
-        """First draws of each problem, which every problem has."""
-        return self.outcomes.num_first(self.plan)
-
-    @cached_property
-    def rates(self) -> Rates:
-        """Rates over the first draws."""
-        return rates(self.outcomes, self.store.sizes(self.num_first), self.num_first)
 
 
 def write_summary(
@@ -184,35 +143,12 @@ def remake_summary(run_dir: Path, seed: int = 0) -> dict[str, Any]:
     return _write(run_dir, summary | {"notes": [*summary["notes"], *said]})
 
 
-def measure_probe(index: ProbeIndex, entry: ProbeEntry) -> Measured:
-    """Returns the counts of one probe of a run, over the problems of its store."""
-    store, plan = ProbeStore.open_existing(index.store_path(entry)), Plan.from_json(entry.plan)
-    outcomes = store.outcomes(entry.verifier_id)
-    label = f"step {entry.step}"
-    counts = outcomes.counts(plan)
-    return Measured(entry.step, label, store, entry.verifier_id, plan, outcomes, counts, entry.seconds, entry.scores)
-
-
-def measure_store(path: Path, place: int, verifier_id: str | None = None) -> Measured:
-    """Returns the counts of a store of draws that no run's index names, under the plan that it notes.
-
-    Args:
-        path: of the store.
-        place: among the stores that are compared; stands for the step.
-        verifier_id: whose verdicts; may be left out where the store has those of one verifier only.
-    """
-    store = ProbeStore.open_existing(path)
-    verifier_id, plan = store.require_verifier(verifier_id), store.plan()
-    outcomes = store.outcomes(verifier_id)
-    return Measured(place, path.name, store, verifier_id, plan, outcomes, store.counts_of(outcomes))
-
-
 def studies(probes: Sequence[Measured], k_max: int, seed: int) -> dict[str, Any]:
     """Returns the analyses of each probe, of each against the first, and of the solved sets through the run."""
     first = probes[0]
     return {
         "studies": {
-            "arms": [study_arm(each.store, each.verifier_id, each.plan, k_max, seed, each.outcomes) for each in probes],
+            "arms": [study_arm(each, k_max, seed) for each in probes],
             "against_base": [study_pair(first.counts, each.counts, k_max, seed) for each in probes[1:]],
             "flow": study_run([(each.step, each.counts) for each in probes]),
         }
@@ -256,8 +192,6 @@ def summarize_probes(probes: Sequence[Measured], ks: Sequence[int], seed: int) -
 
 def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, Any]:
     """Returns the numbers of one probe that need no other probe."""
-    answers = probe.store.answers(probe.verifier_id, probe.num_first)
-    distinct = distinct_correct(answers, probe.outcomes.problem_ids, probe.num_first)
     return {
         "step": probe.step,
         "label": probe.label,
@@ -272,7 +206,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "truncation_rate": probe.rates.truncation_rate,
         "no_answer_rate": probe.rates.no_answer_rate,
         "mean_tokens": probe.rates.mean_tokens,
-        "distinct_correct": distinct.mean,
+        "distinct_correct": probe.answers.distinct.mean,
         "modes": _modes(probe),
         "scores": probe.scores,
         "against_base": None,

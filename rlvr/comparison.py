@@ -27,9 +27,10 @@ import yaml
 
 from probes.comparison import STATES, Measured, State, choose_states
 from probes.files import plain, write_atomically
+from probes.measured import measure_store
 from probes.probe import Measurement
 from probes.report import write_report
-from probes.runs import ArmRun, all_states, describe, measure_store, measured_states, require_comparable
+from probes.runs import ArmRun, all_states, arm_measured, describe, measured_states, require_comparable
 from probes.sample import sample_store
 from probes.sources import EngineOptions
 from probes.summary import read_summary
@@ -241,7 +242,7 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
     options = EngineOptions(model=model, dtype=dtype, trust_remote_code=bool(recipe.values.get("trust_remote_code")))
     click.echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
-    return measure_store(store, inputs.verifier.verifier_id, what.plan)
+    return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))
 
 
 def checkpoint_of(run: Run, step: int) -> Path:

@@ -7,14 +7,12 @@ Does not own: pass@k (`probes.estimators`).
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from probes.outcomes import CODES, Outcomes
 from rlvr.errors import InputError
 from rlvr.verdicts import Outcome
 
 NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
-SizeRow = tuple[str, int, int, bool]
+TotalRow = tuple[str, int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,12 @@ class Rates:
     mean_tokens: float
 
 
-def rates(outcomes: Outcomes, sizes: Iterable[SizeRow], num_first: int) -> Rates:
+def rates(outcomes: Outcomes, totals: Iterable[TotalRow], num_first: int) -> Rates:
     """Returns the rates over the first `num_first` draws of each problem.
 
     Args:
         outcomes: of the arm.
-        sizes: (problem_id, draw_index, num_tokens, truncated), as `ProbeStore.sizes` yields them.
+        totals: sums over these draws by problem, as `ProbeStore.totals` yields them.
         num_first: draws of each problem to read; a plan's first look, so that all problems have them.
 
     Raises:
@@ -52,10 +50,8 @@ def rates(outcomes: Outcomes, sizes: Iterable[SizeRow], num_first: int) -> Rates
     codes = outcomes.first(num_first).code_PD
     counts = {outcome.value: int((codes == code).sum()) for outcome, code in CODES.items()}
     known = set(outcomes.problem_ids)
-    rows = [(tokens, cut) for key, index, tokens, cut in sizes if index < num_first and key in known]
-    tokens, cut = np.array(rows, dtype=np.float64).reshape(-1, 2).T
-    total = max(1, len(rows))
+    rows = [sums for problem_id, *sums in totals if problem_id in known]
+    draws, cut, sized, tokens = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0, 0)
     no_answer = sum(counts[outcome] for outcome in NO_ANSWER)
-    known_tokens = tokens[tokens >= 0]  # imported draws may have none
-    mean_tokens = float(known_tokens.mean()) if len(known_tokens) else float("nan")
-    return Rates(len(rows), counts, float(cut.sum()) / total, no_answer / total, mean_tokens)
+    mean_tokens = tokens / sized if sized else float("nan")  # imported draws may have no length
+    return Rates(draws, counts, cut / max(1, draws), no_answer / max(1, draws), mean_tokens)

@@ -47,6 +47,7 @@ def analyze(
     --scored-by reads the completions with a model, in a real forward pass: the arm's own gives the token entropy,
     another gives the perplexity of STORE's completions under it.
     """
+    from probes.measured import measure_store
     from probes.plan import k_grid
     from probes.store import ProbeStore
     from probes.studies import study_arm, study_pair
@@ -55,7 +56,7 @@ def analyze(
     counts = opened.counts(verifier)
     k_max = default_ks([counts])[-1]
     verifier_id = verifier or opened.verifier_ids()[0]
-    result: dict[str, Any] = {"arm": study_arm(opened, verifier_id, opened.plan(), k_max, seed)}
+    result: dict[str, Any] = {"arm": study_arm(measure_store(store, 0, verifier_id), k_max, seed)}
     if base is not None:
         result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
     if scored_by is not None:

@@ -7,15 +7,17 @@ Does not own: the numbers (`probes.summary`, `probes.runs`), the page.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from probes.files import plain, read_json
 from probes.index import ProbeIndex
+from probes.measured import Measured, measure_probe, measure_store
 from probes.report.schema import Summary, require_summary
 from probes.runs import ArmRun, compare_runs, compare_stores
-from probes.summary import Measured, RunFacts, make_summary, measure_probe, measure_store, read_summary, remake_summary
+from probes.studies import study_run
+from probes.summary import RunFacts, make_summary, notes, read_summary, remake_summary
 from rlvr.errors import InputError
 
 
@@ -134,15 +136,29 @@ def _of_stores(paths: Sequence[Path], verifier: str | None, seed: int) -> Report
     if len(set(names)) < len(names):
         raise InputError(f"saw {', '.join(map(str, paths))}; expected folders of different names, for the report.")
     k_max = max(1, min(each.counts.largest_k for each in measured) // 4)
-    arms = {each.label: _summary_of([base, each] if later else [base], k_max, seed) for each in later or [base]}
+    whole = make_summary(measured, k_max, [], _facts(measured[-1]), seed)
+    arms = {each.label: require_summary(_beside_base(whole, measured, each.step)) for each in later or [base]}
     name = " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(later)} arms"
     counts = {each.label: each.counts for each in measured}
     comparison = plain(compare_stores(name, base.store, counts, k_max, seed)) if len(later) > 1 else None
     return ReportInput(name, arms, comparison, lambda: [("", base), *((each.label, each) for each in later)])
 
 
-def _summary_of(measured: Sequence[Measured], k_max: int, seed: int) -> Summary:
-    """Returns the summary of a store, or of a base and another one."""
-    last = measured[-1]
-    facts = RunFacts(last.label, "not stated", last.label, {"store": str(last.store.path)})
-    return require_summary(make_summary(measured, k_max, [], facts, seed))
+def _facts(measured: Measured) -> RunFacts:
+    """Returns what is known of how a store's arm was trained: nothing."""
+    return RunFacts(measured.label, "not stated", measured.label, {"store": str(measured.store.path)})
+
+
+def _beside_base(whole: dict[str, Any], measured: Sequence[Measured], place: int) -> dict[str, Any]:
+    """Returns the part of a summary of many stores that is about the base and one other store."""
+    places = sorted({0, place})
+    studies = whole["studies"]
+    flow = study_run([(measured[each].step, measured[each].counts) for each in places])
+    against = [studies["against_base"][each - 1] for each in places if each]
+    return {
+        **whole,
+        "run": asdict(_facts(measured[place])),
+        "probes": [whole["probes"][each] for each in places],
+        "studies": {"arms": [studies["arms"][each] for each in places], "against_base": against, "flow": plain(flow)},
+        "notes": notes([measured[each] for each in places], whole["k"]),
+    }

@@ -70,13 +70,12 @@ def test_nonsense_is_refused(num_first, num_draws):
 
 
 def test_rates_by_hand_and_over_the_first_draws_only():
-    """The third draw of p exists because p was hard: it must not weigh."""
+    """Outcomes: the third draw of p exists because p was hard: it must not weigh."""
     codes = np.full((2, 3), NOT_DRAWN, dtype=np.int8)
     codes[0] = [CODES[RIGHT], CODES[Outcome.TRUNCATED], CODES[WRONG]]
     codes[1, :2] = [CODES[UNPARSED], CODES[Outcome.ERROR]]
     outcomes = Outcomes(("p", "q"), (None, None), codes)
-    sizes = [("p", 0, 2, False), ("p", 1, 8, True), ("p", 2, 99, True), ("q", 0, 4, False), ("q", 1, 6, False)]
-    found = rates(outcomes, sizes, 2)
+    found = rates(outcomes, [("p", 2, 1, 2, 10), ("q", 1, 0, 1, 4), ("q", 1, 0, 1, 6), ("unknown", 9, 9, 9, 9)], 2)
     assert found.num_draws == 4
     assert found.outcomes == {"correct": 1, "wrong": 0, "unparsed": 1, "truncated": 1, "timeout": 0, "error": 1}
     assert (found.truncation_rate, found.no_answer_rate, found.mean_tokens) == (1 / 4, 2 / 4, 5.0)
@@ -90,5 +89,5 @@ def test_rates_of_no_draws_are_refused():
 
 def test_unknown_lengths_are_left_out_of_the_mean():
     outcomes = Outcomes(("p",), (None,), np.full((1, 2), CODES[RIGHT], dtype=np.int8))
-    assert rates(outcomes, [("p", 0, 7, False), ("p", 1, -1, False)], 2).mean_tokens == 7.0
-    assert np.isnan(rates(outcomes, [("p", 0, -1, False), ("p", 1, -1, False)], 2).mean_tokens)
+    assert rates(outcomes, [("p", 2, 0, 1, 7)], 2).mean_tokens == 7.0
+    assert np.isnan(rates(outcomes, [("p", 2, 0, 0, 0)], 2).mean_tokens)
