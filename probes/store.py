@@ -309,10 +309,8 @@ class ProbeStore:
         where = "verifier_id = ? AND draw_index < ?"
         query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
         for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
-            at, codes = (
-                self._positions(rows, row_of),
-                np.array([CODES[OUTCOMES[row[2]]] for row in rows], dtype=np.int8),
-            )
+            at = self._positions(rows, row_of)
+            codes = np.array([CODES[OUTCOMES[row[2]]] for row in rows], dtype=np.int8)
             is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
             code_PD[at] = np.where(is_open, codes, code_PD[at])
         clusters = tuple(problem.cluster for problem in problems)

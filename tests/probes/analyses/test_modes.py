@@ -1,15 +1,12 @@
 """Two modes of a verifier over the first draws, by hand, and what the report says of them."""
 
-import json
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from probes.analyses.modes import Modes, compare_modes
 from probes.outcomes import CODES, NOT_DRAWN, Outcomes
 from probes.report import words
-from rlvr import comparison
+from probes.runs import ArmRun, describe
 from rlvr.verdicts import Outcome
 
 C, W, U = (CODES[outcome] for outcome in (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED))
@@ -26,7 +23,7 @@ def test_both_modes_are_read_from_the_draws_that_every_problem_has():
 
 
 def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
-    probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
+    probe = {"step": 0, "label": "step 0", "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
     lines = words.mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
     assert lines == [
         "Verifier mode: lenient is shown. In the strict mode, pass@1 over the first 32 draws of each problem is 0.250 "
@@ -36,13 +33,13 @@ def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
 
 
 def test_a_comparison_says_it_for_each_of_its_runs(tmp_path):
-    probe = {"step": 0, "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
-    for name, verifier, probes in (
-        ("grpo-42", "math@2?mode=strict&format=boxed", [probe]),
-        ("rloo-42", "countdown@1", [{"step": 0}]),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "summary.json").write_text(json.dumps({"verifier": verifier, "probes": probes}))
-    found = comparison._mode_notes([SimpleNamespace(folder=tmp_path / name) for name in ("grpo-42", "rloo-42")])
+    probe = {"step": 0, "label": "step 0", "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
+    run = {"algorithm": "grpo", "model": "m", "facts": {}}
+    summaries = (
+        ("grpo-42", {"verifier": "math@2?mode=strict&format=boxed", "probes": [probe], "run": run}),
+        ("rloo-42", {"verifier": "countdown@1", "probes": [{"step": 0, "label": "step 0"}], "run": run}),
+    )
+    found = describe("both", [ArmRun(name, 42, tmp_path / name, summary) for name, summary in summaries], {})["notes"]
+    found = [line for line in found if "Verifier mode" in line]
     assert len(found) == 1
     assert found[0].startswith("grpo-42: Verifier mode: strict is shown. In the lenient mode, pass@1 ")
