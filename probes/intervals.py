@@ -1,6 +1,7 @@
 """What the choice of problems adds: intervals for one arm, comparisons of two.
 
-    problem_interval  interval of pass@k for "problems like these"
+    problem_interval  interval of pass@k for "problems like these", at each k alone
+    curve_band        band of pass@k that holds at all k at once
     compare           paired difference with a simultaneous band, and the words gain, loss, cannot tell -> Comparison
     compare_counts    the same from counts, problems matched by id
     crossing          the interval of k in which the difference turns from gain to loss
@@ -130,6 +131,39 @@ def problem_interval(
     lo_K = np.quantile(resampled.means_BM(unseen=0.0), tail, axis=0)
     hi_K = np.quantile(resampled.means_BM(unseen=1.0), 1.0 - tail, axis=0)
     return np.clip(lo_K, 0.0, 1.0), np.clip(hi_K, 0.0, 1.0)
+
+
+def curve_band(
+    per_problem_PK: npt.ArrayLike,
+    clusters: Clusters | None = None,
+    confidence: float = 0.95,
+    num_resamples: int = 4000,
+    seed: int = 0,
+) -> tuple[FloatArray, FloatArray]:
+    """Returns the ends of a band that holds the mean pass@k of problems like these at all k at once.
+
+    The ends of `problem_interval`, moved apart by one common factor: the studentised maximum over k, as in `compare`.
+    The band lies within [0, 1] and is nowhere narrower than the interval at one k. With one family only, both ends are
+    NaN: cannot tell.
+
+    Shapes:
+        per_problem_PK: (P, K) float in [0, 1]. Returns two arrays (K,).
+
+    Args:
+        per_problem_PK: pass@k of each problem.
+        clusters: family of each problem, None for a problem of its own.
+        confidence: of the whole band.
+        num_resamples: weightings; more than for an interval, because the maximum lies in their tails.
+        seed: of the weights.
+
+    Raises:
+        InputError: see `problem_interval`.
+    """
+    values_PK = _unit_values(per_problem_PK, "per_problem_PK", num_axes=2)
+    tail, resampled = _tail(confidence), _resample(values_PK, clusters, num_resamples, seed)
+    if resampled is None:
+        return _nan(values_PK.shape[1]), _nan(values_PK.shape[1])
+    return _band(resampled, tail, lowest=0.0, highest=1.0)
 
 
 def compare(
@@ -280,22 +314,25 @@ def _families(clusters: Clusters | None, num_problems: int) -> npt.NDArray[np.in
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
-def _band(resampled: _Resampled, tail: float) -> tuple[FloatArray, FloatArray]:
-    """Returns the ends of the simultaneous band of differences."""
+def _band(
+    resampled: _Resampled, tail: float, lowest: float = -1.0, highest: float = 1.0
+) -> tuple[FloatArray, FloatArray]:
+    """Returns the ends of the simultaneous band of means whose values lie between `lowest` and `highest`."""
     mean_M = resampled.mean_M
     below_M, above_M = np.empty_like(mean_M), np.empty_like(mean_M)
     largest_B = np.zeros(len(resampled.unseen_B))
     num_columns = max(1, _BLOCK_CELLS // len(largest_B))
     for start in range(0, len(mean_M), num_columns):
         block = slice(start, start + num_columns)
-        low_BM = mean_M[block] - resampled.means_BM(-1.0, block)
-        high_BM = resampled.means_BM(1.0, block) - mean_M[block]
+        low_BM = mean_M[block] - resampled.means_BM(lowest, block)
+        high_BM = resampled.means_BM(highest, block) - mean_M[block]
         below_M[block], above_M[block] = (np.quantile(side, 1.0 - tail, axis=0) for side in (low_BM, high_BM))
         relative_BM = np.maximum(_ratio(low_BM, below_M[block]), _ratio(high_BM, above_M[block]))
         largest_B = np.maximum(largest_B, relative_BM.max(axis=1))
     # Not below 1: the band is never narrower than the pointwise ends, which are exact in the 0/1 case.
     factor = max(1.0, float(np.quantile(largest_B, 1.0 - 2.0 * tail)))
-    return np.clip(mean_M - factor * below_M, -1.0, 1.0), np.clip(mean_M + factor * above_M, -1.0, 1.0)
+    ends = mean_M - factor * below_M, mean_M + factor * above_M
+    return np.clip(ends[0], lowest, highest), np.clip(ends[1], lowest, highest)
 
 
 def _ratio(distance_BM: FloatArray, scale_M: FloatArray) -> FloatArray:

@@ -55,9 +55,8 @@ class ArmRun:
 
     def states(self) -> list[State]:
         """Returns every probed step after 0 with its cost."""
-        spent = costs(self.summary)
         return [
-            State(self.arm, self.seed, probe["step"], *_spent_until(spent, probe["step"]))
+            State(self.arm, self.seed, probe["step"], probe["cost"]["rollouts"], probe["cost"]["tokens"])
             for probe in self.summary["probes"]
             if probe["step"] > 0
         ]
@@ -93,18 +92,6 @@ def arm_measured(measured: MeasuredArm) -> Measured:
     scores = (measured.scores or {}).get("own", {})
     token_entropy = scores.get("token_entropy", {}).get("estimate")
     return Measured(measured.counts, None if math.isnan(entropy) else entropy, token_entropy)
-
-
-def costs(summary: Summary) -> dict[int, tuple[int | None, int | None]]:
-    """Returns (rollouts, tokens generated) by logged step; None where it is not known.
-
-    A supervised arm logs no reward. Its tokens are those of its demonstrations, if a model made them.
-    """
-    training = summary.get("training", {})
-    rollouts, rewards = training.get("rollouts", []), training.get("reward")
-    tokens = training.get("num_tokens" if rewards else "rollout_tokens", [])
-    steps = [int(step) for step in training.get("step", []) if step is not None]
-    return {step: (_whole(rollouts, place), _whole(tokens, place)) for place, step in enumerate(steps)}
 
 
 def compare_runs(name: str, runs: Sequence[ArmRun], seed: int = 0) -> dict[str, Any]:
@@ -222,18 +209,6 @@ def _trajectory(run: ArmRun) -> Iterator[dict[str, Any]]:
         values = {k: row["estimate"] for k, row in probes[state.step]["pass@k"].items()}
         cost = {"rollouts": state.rollouts, "tokens": state.tokens}
         yield {"arm": run.arm, "seed": run.seed, "step": state.step, **cost, "pass@k": values}
-
-
-def _spent_until(spent: Mapping[int, tuple[int | None, int | None]], step: int) -> tuple[int | None, int | None]:
-    """Returns the cost at the last logged step that is not after a step."""
-    last = max((logged for logged in spent if logged <= step), default=None)
-    return (None, None) if last is None else spent[last]
-
-
-def _whole(column: Sequence[float | None], place: int) -> int | None:
-    """Returns a value of a column as a whole number; None where there is none."""
-    value = column[place] if place < len(column) else None
-    return None if value is None else int(value)
 
 
 def _shared(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:

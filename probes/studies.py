@@ -90,7 +90,7 @@ def study_pair(base: Counts, other: Counts, k_max: int, seed: int = 0) -> dict[s
 def study_run(probes: Sequence[tuple[int, Counts]]) -> dict[str, Any]:
     """Returns the solved sets through the steps of a run."""
     flow = cells_over_steps(probes)
-    return {**asdict(flow), "cells": [asdict(cells) for cells in flow.cells]}
+    return asdict(flow)
 
 
 def study_guesses(store: ProbeStore, verifier_id: str, guesses: Counts, ks: Sequence[int]) -> dict[str, Any]:

@@ -102,11 +102,13 @@ def make_summary(
 ) -> dict[str, Any]:
     """Returns the summary of what was measured, the base first; for the arguments see `write_summary`."""
     ks = [k for k in k_grid(k_max) if all(k <= probe.counts.largest_k for probe in probes)]
+    records = summarize_probes(probes, ks, seed)
+    _add_training_cost(records, log_history)
     summary = {
         "schema": SCHEMA,
         "run": asdict(facts),
         **_description(probes, ks),
-        "probes": summarize_probes(probes, ks, seed),
+        "probes": records,
         "training": training_curves(log_history),
         "notes": [*notes(probes, ks), *more_notes],
     }
@@ -198,6 +200,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "arm_id": probe.store.arm.arm_id,
         "num_draws": probe.outcomes.num_draws,
         "seconds": probe.seconds,
+        "cost": _probe_cost(probe),
         "pass@k": curve_rows(pass_at_k_curve(probe.counts, ks, seed=seed)),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
         "num_rate_draws": probe.rates.num_draws,
@@ -213,6 +216,37 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "gained": [],
         "lost": [],
     }
+
+
+def _probe_cost(probe: Measured) -> dict[str, Any]:
+    """Returns what a probe cost; what training cost until then is added where its log is known."""
+    num_problems, made = len(probe.counts.problem_ids), probe.outcomes.num_draws
+    fixed = probe.plan.looks[-1] * num_problems if probe.plan else made
+    return {"draws": made, "fixed_draws": fixed, "seconds": probe.seconds, "rollouts": None, "tokens": None}
+
+
+def _add_training_cost(records: Sequence[dict[str, Any]], log_history: Sequence[Mapping[str, Any]]) -> None:
+    """Adds to each probe the rollouts and tokens that training had generated at the last logged step until then."""
+    spent = training_costs(log_history)
+    for record in records:
+        last = max((step for step in spent if step <= record["step"]), default=None)
+        rollouts, tokens = (None, None) if last is None else spent[last]
+        record["cost"] |= {"rollouts": rollouts, "tokens": tokens}
+
+
+def training_costs(log_history: Sequence[Mapping[str, Any]]) -> dict[int, tuple[int | None, int | None]]:
+    """Returns (rollouts, tokens generated) by logged step; None where it is not known.
+
+    A supervised arm logs no reward. Its tokens are those of its demonstrations, if a model made them.
+    """
+    rows = {row["step"]: row for row in log_history if "loss" in row}
+    return {step: (row.get("rollouts"), _generated_tokens(row)) for step, row in rows.items()}
+
+
+def _generated_tokens(row: Mapping[str, Any]) -> int | None:
+    """Returns the tokens generated until a logged step."""
+    value = row.get("num_tokens" if "reward" in row else "rollout_tokens")
+    return None if value is None else int(value)
 
 
 def _modes(probe: Measured) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from probes.estimators import Counts, FloatArray, fail_of
 from rlvr.errors import InputError
@@ -58,12 +59,30 @@ class ExpectedCells:
 
 
 @dataclass(frozen=True)
+class Transition:
+    """Numbers of problems by what became of them between two consecutive probes.
+
+    Attributes:
+        kept: solved at both.
+        lost: solved at the earlier one only.
+        gained: solved at the later one only.
+        never: solved at neither.
+    """
+
+    kept: int
+    lost: int
+    gained: int
+    never: int
+
+
+@dataclass(frozen=True)
 class Flow:
     """Solved sets through training.
 
     Attributes:
         steps: probed steps.
         cells: each step against the first; the first against itself has empty middle cells.
+        transitions: between consecutive steps, one less than steps.
         gained: by problem, the first step that solves it, for problems that the first step does not solve.
         lost: by problem, the last step that solves it, for problems that the first step solves and the last does not.
         forgetting: share of problems solved at some step and not at the last.
@@ -71,6 +90,7 @@ class Flow:
 
     steps: tuple[int, ...]
     cells: tuple[Cells, ...]
+    transitions: tuple[Transition, ...]
     gained: dict[str, int]
     lost: dict[str, int]
     forgetting: float
@@ -156,4 +176,11 @@ def cells_over_steps(probes: Sequence[tuple[int, Counts]]) -> Flow:
         for row in np.flatnonzero(first_P & ~last_P)
     }
     cells = tuple(four_cells(base, counts) for _, counts in probes)
-    return Flow(steps, cells, gained, lost, float((ever_P & ~last_P).mean()))
+    transitions = tuple(_transition(was_P, is_P) for was_P, is_P in pairwise(solved_SP))
+    return Flow(steps, cells, transitions, gained, lost, float((ever_P & ~last_P).mean()))
+
+
+def _transition(was_P: npt.NDArray[np.bool_], is_P: npt.NDArray[np.bool_]) -> Transition:
+    """Returns what became of problems that were, and are, solved or not."""
+    pairs = ((was_P & is_P), (was_P & ~is_P), (~was_P & is_P), (~was_P & ~is_P))
+    return Transition(*(int(pair_P.sum()) for pair_P in pairs))

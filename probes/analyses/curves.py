@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from probes.estimators import Counts, pass_at_k
-from probes.intervals import compare, problem_interval
+from probes.intervals import compare, curve_band, problem_interval
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class CurvePoint:
         se_draws: standard error from the draws, the set of problems held fixed; NaN: cannot tell.
         lo: lower end of the interval over problems like these, which covers the draws too; NaN: cannot tell.
         hi: upper end.
+        band_lo: lower end of the band over problems like these that holds at all k of the curve at once.
+        band_hi: upper end.
     """
 
     k: int
@@ -31,6 +33,8 @@ class CurvePoint:
     se_draws: float
     lo: float
     hi: float
+    band_lo: float
+    band_hi: float
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,16 @@ class EfficiencyGap:
 def pass_at_k_curve(
     counts: Counts, ks: Sequence[int], confidence: float = 0.95, seed: int = 0
 ) -> tuple[CurvePoint, ...]:
-    """Returns pass@k with its errors, a record per k, in the order given; each interval holds at its own k.
+    """Returns pass@k with its errors, a record per k; each interval holds at its own k, the band at all k.
 
     Raises:
         InputError: k < 1, or k above n or above what the plan allows, for some problem.
     """
     curve = pass_at_k(counts, ks)
     ends = problem_interval(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
-    columns = (curve.estimate_K.tolist(), curve.se_draws_K.tolist(), *(end_K.tolist() for end_K in ends))
-    return tuple(CurvePoint(*row) for row in zip(ks, *columns, strict=True))
+    band = curve_band(curve.per_problem_PK, counts.cluster_P, confidence, seed=seed)
+    columns = (curve.estimate_K, curve.se_draws_K, *ends, *band)
+    return tuple(CurvePoint(*row) for row in zip(ks, *(column.tolist() for column in columns), strict=True))
 
 
 def curve_rows(points: Iterable[CurvePoint]) -> dict[str, dict[str, float]]:

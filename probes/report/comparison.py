@@ -157,12 +157,16 @@ def curves(part: Part) -> go.Figure:
     names, columns = list(part["arms"]), min(MAX_COLUMNS, len(part["arms"]))
     rows = math.ceil(len(names) / columns)
     figure = make_subplots(
-        rows=rows, cols=columns, shared_xaxes=True, shared_yaxes=True, subplot_titles=[_short(name) for name in names]
+        rows=rows,
+        cols=columns,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        subplot_titles=[figures.short(name) for name in names],
     )
     for position, name in enumerate(names):
         place = {"row": position // columns + 1, "col": position % columns + 1}
         _add_curve(figure, part["base"]["pass@k"], palette.MUTED, "base", place, dash="dash")
-        _add_curve(figure, part["arms"][name]["pass@k"], palette.GAIN, _short(name), place)
+        _add_curve(figure, part["arms"][name]["pass@k"], palette.GAIN, figures.short(name), place)
     figures.style(figure, height=60 + 210 * rows)
     figure.update_xaxes(type="log", tickvals=part["k"][::2], ticktext=[str(k) for k in part["k"][::2]])
     top = max(row["hi"] or row["estimate"] for each in _all_curves(part) for row in each.values())
@@ -212,7 +216,7 @@ def differences(part: Part) -> go.Figure:
             if row["lo"] is not None:
                 figure.add_scatter(
                     x=[row["lo"], row["hi"]],
-                    y=[_short(name)] * 2,
+                    y=[figures.short(name)] * 2,
                     mode="lines",
                     line={"color": colour, "width": 2},
                     hoverinfo="skip",
@@ -221,7 +225,7 @@ def differences(part: Part) -> go.Figure:
                 )
             figure.add_scatter(
                 x=[row["difference"]],
-                y=[_short(name)],
+                y=[figures.short(name)],
                 mode="markers",
                 marker={"color": colour, "symbol": SYMBOLS[row["verdict"]], "size": 11},
                 hovertemplate=f"{row['verdict']} %{{x:+.3f}}<extra></extra>",
@@ -249,12 +253,12 @@ def trajectory(result: Mapping[str, Any]) -> go.Figure:
                     x=[row["rollouts"] for row in run],
                     y=[row["pass@k"][k] for row in run],
                     mode="lines+markers",
-                    name=_short(name),
+                    name=figures.short(name),
                     legendgroup=name,
                     showlegend=column == 1 and seed == rows[0]["seed"],
                     line={"color": colour, "width": 1.8},
                     marker={"size": 7, "symbol": names.index(name)},
-                    hovertemplate=f"{_short(name)}: %{{x:,}} rollouts, %{{y:.3f}}<extra></extra>",
+                    hovertemplate=f"{figures.short(name)}: %{{x:,}} rollouts, %{{y:.3f}}<extra></extra>",
                     row=1,
                     col=column,
                 )
@@ -278,8 +282,3 @@ def differences_label(part: Part) -> str:
         found = ", ".join(f"{arm['against_base'][k]['verdict']} at k = {k}" for k in ends)
         said.append(f"{name}: {found}")
     return f"Verdicts against the base. {'; '.join(said)}."
-
-
-def _short(name: str) -> str:
-    """Returns an arm's name for a label: letters, digits and a few signs, so that plotly reads no markup in it."""
-    return "".join(letter if letter.isalnum() or letter in " -_.+" else "?" for letter in name)[:40]

@@ -35,12 +35,18 @@ class Problems(TypedDict):
 
 
 class Estimate(TypedDict):
-    """pass@k at one k: `lo` and `hi` from resampled problems, `se_draws` from draws alone; null is not identified."""
+    """pass@k at one k; null is not identified.
+
+    `lo` and `hi` are the interval over problems like these at this k alone, `band_lo` and `band_hi` the band that holds
+    at all k at once, `se_draws` the standard error from the draws alone.
+    """
 
     estimate: float | None
     se_draws: float | None
     lo: float | None
     hi: float | None
+    band_lo: float | None
+    band_hi: float | None
 
 
 class Difference(TypedDict):
@@ -71,6 +77,19 @@ class Modes(TypedDict):
     num_changed: int
 
 
+class Cost(TypedDict):
+    """What a probe cost, and what training had generated until then; null is not known.
+
+    `fixed_draws` is what the largest number of draws of the plan would have been for every problem.
+    """
+
+    draws: int
+    fixed_draws: int
+    seconds: float | None
+    rollouts: int | None
+    tokens: int | None
+
+
 class AgainstBase(TypedDict):
     """One step compared with step 0 on the same problems."""
 
@@ -86,6 +105,7 @@ Probe = TypedDict(
         "label": str,
         "arm_id": str,
         "num_draws": int,
+        "cost": Cost,
         "num_rate_draws": int,
         "seconds": float | None,
         "pass@k": dict[str, Estimate],

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from probes.summary import training_costs
 from rlvr.cli import main
-from rlvr.comparison import costs, make_runs, read_config
+from rlvr.comparison import make_runs, read_config
 
 ROOT = Path(__file__).parent.parent.parent
 ARMS = {name: f"recipes/countdown-tiny/{name}.yaml" for name in ("grpo", "ppo", "rft")}
@@ -83,7 +84,7 @@ def test_costs_by_step_by_hand():
         {"step": 2, "loss": 0.1, "rollouts": 40, "rollout_tokens": 900, "num_tokens": 77.0},
         {"step": 3, "loss": 0.1, "num_tokens": 77.0},
     ]
-    assert costs(log) == {1: (16, 300), 2: (40, 900), 3: (None, None)}
+    assert training_costs(log) == {1: (16, 300), 2: (40, 900), 3: (None, None)}
 
 
 @pytest.fixture(scope="module")

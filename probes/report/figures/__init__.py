@@ -1,0 +1,55 @@
+"""The figures of the report, as plotly figures, a file a topic.
+
+Owns: what is drawn, one function a figure; each takes the summary and returns a `plotly.graph_objects.Figure`.
+Does not own: which figures a report has, titles and captions (`probes.report.plots`), alternative texts (`labels`),
+colours (`palette`), numbers (the summary).
+
+Figures hold numbers and fixed words only, and names without markup: plotly reads part of HTML in its labels.
+Backgrounds are transparent. The page's script redraws a figure for a dark page.
+"""
+
+from probes.report.figures.curves import (
+    MAX_BANDS,
+    difference_heat_map,
+    difference_to_base,
+    entropy_and_coverage,
+    entropy_panels,
+    pass_at_k_curves,
+    pass_at_k_over_steps,
+)
+from probes.report.figures.draws import (
+    diversity_over_steps,
+    outcome_shares,
+    perplexities,
+    perplexity_of,
+    rates_over_steps,
+)
+from probes.report.figures.problems import accuracy_histogram, cells_and_null, flow_of_problems, gained_and_lost
+from probes.report.figures.style import short, style
+from probes.report.figures.training import TRAINING_ROWS, cost_over_steps, cost_rows, training_curves, training_rows
+
+__all__ = [
+    "MAX_BANDS",
+    "TRAINING_ROWS",
+    "accuracy_histogram",
+    "cells_and_null",
+    "cost_over_steps",
+    "cost_rows",
+    "difference_heat_map",
+    "difference_to_base",
+    "diversity_over_steps",
+    "entropy_and_coverage",
+    "entropy_panels",
+    "flow_of_problems",
+    "gained_and_lost",
+    "outcome_shares",
+    "pass_at_k_curves",
+    "pass_at_k_over_steps",
+    "perplexities",
+    "perplexity_of",
+    "rates_over_steps",
+    "short",
+    "style",
+    "training_curves",
+    "training_rows",
+]

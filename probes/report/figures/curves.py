@@ -1,0 +1,178 @@
+"""Figures of pass@k: curves, their course through training, and the difference to the base.
+
+Owns: these drawings.
+Does not own: titles, captions and alternative texts (`plots`, `labels`), numbers (the summary).
+"""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from probes.report import palette
+from probes.report.figures.style import (
+    VERDICT_MARKS,
+    band,
+    band_and_verdict,
+    difference_at,
+    differences_of,
+    estimates_of,
+    k_axis,
+    line,
+    names_of,
+    new_figure,
+    range_text,
+    short,
+    spread,
+    style,
+)
+from probes.report.schema import Probe, Summary
+
+MAX_BANDS = 4
+BAND = ("band_lo", "band_hi")
+MAX_LEGEND_STEPS = 7
+
+
+def pass_at_k_curves(summary: Summary, max_named: int = MAX_LEGEND_STEPS) -> go.Figure:
+    """Draws pass@k over k, a line a probed step; simultaneous bands of all steps, or of first and last where many.
+
+    Args:
+        summary: of the run.
+        max_named: most lines that the legend names.
+    """
+    probes = summary["probes"]
+    banded = probes if len(probes) <= MAX_BANDS else [probes[0], probes[-1]]
+    colours = [palette.INK, *palette.step_colours(len(probes) - 1)]
+    figure = new_figure("k, draws allowed", "pass@k", height=440)
+    for probe, colour in zip(probes, colours, strict=True):
+        if probe in banded:
+            figure.add_trace(band(*estimates_of(probe, summary["k"]), colour, f"step-{probe['step']}", BAND))
+    named = spread(len(probes), max_named)
+    for index in [*range(1, len(probes)), 0]:  # step 0 on top
+        curve = _curve(probes[index], summary["k"], colours[index], strong=probes[index] in banded)
+        figure.add_trace(curve.update(showlegend=index in named, legendrank=index + 1))
+    k_axis(figure, summary["k"])
+    return figure.update_yaxes(range=[0, 1.02])
+
+
+def pass_at_k_over_steps(summary: Summary) -> go.Figure:
+    """Draws pass@1 and pass@k_max over training steps, with their intervals."""
+    figure = new_figure("training step", "pass@k")
+    ends = [(summary["k"][0], palette.FIRST, "circle"), (summary["k"][-1], palette.SECOND, "square")]
+    for k, colour, symbol in ends[: len(set(summary["k"]))]:
+        found = [(probe["step"], e) for probe in summary["probes"] for e in estimates_of(probe, [k])[1]]
+        steps, estimates, name = [step for step, _ in found], [e for _, e in found], f"pass@{k}"
+        figure.add_trace(band(steps, estimates, colour, name))
+        figure.add_scatter(
+            x=steps,
+            y=[e["estimate"] for e in estimates],
+            customdata=[range_text(e["lo"], e["hi"]) for e in estimates],
+            **line(colour, name, symbol),
+            hovertemplate=f"step %{{x}}<br>{name} %{{y:.3f}} %{{customdata}}<extra></extra>",
+        )
+    return figure.update_yaxes(range=[0, 1.02])
+
+
+def difference_to_base(summary: Summary) -> go.Figure:
+    """Draws the last step's paired difference to step 0 over k, its simultaneous band, and a mark for each verdict."""
+    ks, differences = differences_of(summary["probes"][-1], summary["k"])
+    figure = new_figure("k, draws allowed", "difference in pass@k")
+    figure.add_trace(band(ks, differences, palette.CANNOT_TELL))
+    values = [d["difference"] for d in differences]
+    figure.add_scatter(x=ks, y=values, mode="lines", line_color=palette.MUTED, hoverinfo="skip", showlegend=False)
+    for verdict, (colour, symbol, _) in VERDICT_MARKS.items():
+        marked = [(k, d) for k, d in zip(ks, differences, strict=True) if d["verdict"] == verdict]
+        figure.add_scatter(
+            x=[k for k, _ in marked],
+            y=[d["difference"] for _, d in marked],
+            customdata=[range_text(d["lo"], d["hi"], "+.3f") for _, d in marked],
+            mode="markers",
+            name=verdict,
+            marker={"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
+            hovertemplate=f"k = %{{x}}: {verdict}<br>%{{y:+.3f}} %{{customdata}}<extra></extra>",
+        )
+    k_axis(figure, summary["k"])
+    return figure.update_yaxes(zeroline=True, zerolinecolor=palette.INK, zerolinewidth=1.5, tickformat=".2~f")
+
+
+def difference_heat_map(summary: Summary) -> go.Figure:
+    """Draws the paired difference to step 0 for every later step and every k; `+` and `-` mark gains and losses."""
+    probes = [probe for probe in summary["probes"] if probe["against_base"]]
+    table = [[difference_at(probe, k) for k in summary["k"]] for probe in probes]
+    largest = max((abs(cell["difference"] or 0.0) for row in table for cell in row if cell), default=0.0) or 1.0
+    figure = new_figure("k, draws allowed", "training step", height=min(760, 170 + 30 * len(probes)))
+    figure.add_heatmap(
+        x=[str(k) for k in summary["k"]],
+        y=[str(probe["step"]) for probe in probes],
+        z=[[cell["difference"] if cell else None for cell in row] for row in table],
+        text=[[VERDICT_MARKS[cell["verdict"]][2] if cell else "" for cell in row] for row in table],
+        customdata=[[band_and_verdict(cell) for cell in row] for row in table],
+        texttemplate="<b>%{text}</b>",
+        textfont_size=15,
+        zmin=-largest,
+        zmax=largest,
+        colorscale=[[0, palette.LOSS], [0.5, palette.NEUTRAL], [1, palette.GAIN]],
+        colorbar={"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 10, "tickformat": ".2~f"},
+        xgap=2,
+        ygap=2,
+        hovertemplate="step %{y}, k = %{x}<br>%{z:+.3f} %{customdata}<extra></extra>",
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    return figure.update_yaxes(type="category", showgrid=False)
+
+
+def _curve(probe: Probe, ks: Sequence[int], colour: str, strong: bool) -> go.Scatter:
+    """Returns one step's pass@k line; step 0 is dashed, a line that is not strong is thin and has no marks."""
+    known, estimates = estimates_of(probe, ks)
+    base = probe["step"] == 0
+    name = f"{short(probe['label'])}{' (base)' if base else ''}"
+    return go.Scatter(
+        x=known,
+        y=[e["estimate"] for e in estimates],
+        customdata=[
+            f"{range_text(e['lo'], e['hi'])}, band {range_text(e['band_lo'], e['band_hi'])}" for e in estimates
+        ],
+        mode="lines+markers" if strong else "lines",
+        name=name,
+        legendgroup=f"step-{probe['step']}",
+        line={"color": colour, "width": 2.4 if strong else 1.3, "dash": "dash" if base else "solid"},
+        marker={"color": colour, "size": 7 if base else 5, "symbol": "square" if base else "circle"},
+        hovertemplate=f"{name}, k = %{{x}}<br>%{{y:.3f}} %{{customdata}}<extra></extra>",
+    )
+
+
+def entropy_and_coverage(summary: Summary) -> go.Figure:
+    """Draws pass@k_max over the entropy of tokens and of answers, a point a step, joined in their order."""
+    panels = entropy_panels(summary)
+    figure = make_subplots(rows=1, cols=max(1, len(panels)), shared_yaxes=True)
+    probes, k = summary["probes"], summary["k"][-1]
+    colours = [palette.INK, *palette.step_colours(len(probes) - 1)]
+    for column, (name, values) in enumerate(panels.items(), 1):
+        known = [i for i, value in enumerate(values) if value is not None and estimates_of(probes[i], [k])[1]]
+        figure.add_scatter(
+            x=[values[i] for i in known],
+            y=[estimates_of(probes[i], [k])[1][0]["estimate"] for i in known],
+            text=[names_of(probes)[i] for i in known],
+            mode="lines+markers+text",
+            name=name,
+            textposition="top center",
+            line={"color": palette.MUTED, "width": 1.2},
+            marker={"color": [colours[i] for i in known], "size": 10},
+            hovertemplate=f"%{{text}}: {name} %{{x:.3f}}, pass@{k} %{{y:.3f}}<extra></extra>",
+            cliponaxis=False,
+            row=1,
+            col=column,
+        )
+        figure.update_xaxes(title_text=f"{name}, nats", row=1, col=column)
+    style(figure, height=340)
+    figure.update_yaxes(title_text=f"pass@{k}", row=1, col=1)
+    return figure.update_layout(showlegend=False)
+
+
+def entropy_panels(summary: Summary) -> dict[str, list[float | None]]:
+    """Returns the entropies by name, a value a probe, those with at least one value."""
+    arms = summary["studies"]["arms"] if "studies" in summary else []
+    own = [(probe["scores"] or {}).get("own", {}) for probe in summary["probes"]]
+    tokens = [each.get("token_entropy", {}).get("estimate") for each in own]
+    found = {"token entropy": tokens, "answer entropy": [arm["answer_entropy"]["mean"] for arm in arms]}
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
