@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,6 +77,16 @@ class Draw:
     num_tokens: int
     truncated: bool
     engine: str
+
+
+class Excerpt(NamedTuple):
+    """Part of a draw: its head, its tail where not all of the text is in the head, and what else is known of it."""
+
+    head: str
+    tail: str
+    num_chars: int
+    num_tokens: int
+    truncated: bool
 
 
 class ProbeStore:
@@ -211,6 +221,39 @@ class ProbeStore:
         query = f"SELECT {columns} FROM draws{where}"  # noqa: S608 - two fixed texts
         for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
+
+    def excerpts(self, indices: Mapping[str, Sequence[int]], max_chars: int) -> dict[tuple[str, int], Excerpt]:
+        """Returns head and tail of some draws by (problem_id, draw_index); reads no other draw.
+
+        Args:
+            indices: draw indices by problem.
+            max_chars: of the head, and of the tail; a text of up to twice as many characters is all in its head.
+        """
+        query = (
+            "SELECT draw_index, substr(completion, 1, CASE WHEN length(completion) <= 2 * ?1 THEN 2 * ?1 ELSE ?1 END), "
+            "CASE WHEN length(completion) <= 2 * ?1 THEN '' ELSE substr(completion, -?1) END, length(completion), "
+            "num_tokens, truncated FROM draws WHERE problem_id = ?2 AND draw_index IN (SELECT value FROM json_each(?3))"
+        )
+        rows = self._rows_of_problems("draws", query, (max_chars,), indices)
+        return {(key, row[0]): Excerpt(row[1], row[2], row[3], row[4], bool(row[5])) for key, row in rows}
+
+    def verdicts_at(self, verifier_id: str, indices: Mapping[str, Sequence[int]]) -> dict[tuple[str, int], Verdict]:
+        """Returns a verifier's verdicts of some draws by (problem_id, draw_index), given the indices by problem."""
+        query = (
+            "SELECT draw_index, outcome, answer, reason FROM verdicts WHERE verifier_id = ?1 AND problem_id = ?2 AND "
+            "draw_index IN (SELECT value FROM json_each(?3))"
+        )
+        rows = self._rows_of_problems("verdicts", query, (verifier_id,), indices)
+        return {(key, row[0]): Verdict(OUTCOMES[row[1]], row[2], row[3]) for key, row in rows}
+
+    def _rows_of_problems(
+        self, kind: str, query: str, values: Sequence[Any], indices: Mapping[str, Sequence[int]]
+    ) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Yields (problem_id, row) of a query that is made once for each problem in each writer's file."""
+        for connection in self._connections(kind):
+            for key, wanted in indices.items():
+                for row in connection.execute(query, (*values, key, json.dumps(list(wanted)))):
+                    yield key, row
 
     def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
         """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
@@ -358,12 +401,17 @@ class ProbeStore:
         self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
     ) -> Iterator[Sequence[Any]]:
         """Yields the rows of a query over the files of all writers that have the column."""
+        for connection in self._connections(kind, column):
+            yield from connection.execute(query, values)
+
+    def _connections(self, kind: str, column: str = "problem_id") -> Iterator[sqlite3.Connection]:
+        """Yields an open file of each writer that has the column, one after another."""
         for file in sorted(self.path.glob(f"{kind}-*.sqlite")):
             with disk_errors(file):
                 connection = sqlite3.connect(file, timeout=60)
                 try:
                     if _has_column(connection, kind, column):
-                        yield from connection.execute(query, values)
+                        yield connection
                 finally:
                     connection.close()
 

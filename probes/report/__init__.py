@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr.errors import InputError, RlvrError
+from rlvr.errors import InputError, RlvrError, StoreError
 
 if TYPE_CHECKING:
+    from probes.report.evidence import Evidence
     from probes.report.inputs import ReportInput
 
 
@@ -58,10 +59,21 @@ def render_input(given: "ReportInput") -> str:
     from probes.report.comparison import render_comparison
     from probes.report.page import render_run
 
+    evidence = _evidence_of(given)
     if given.comparison is None:
         (summary,) = given.arms.values()
-        return render_run(given.name, summary)
-    return render_comparison(given.comparison, given.arms)
+        return render_run(given.name, summary, evidence)
+    return render_comparison(given.comparison, given.arms, evidence)
+
+
+def _evidence_of(given: "ReportInput") -> "Evidence | str":
+    """Returns the draws that the page shows, or why it has none; a report is written without them, too."""
+    from probes.report.evidence import choose_evidence
+
+    try:
+        return choose_evidence(given.load_draws())
+    except StoreError as error:
+        return str(error)
 
 
 def render(summary: Mapping[str, Any], where: str = "summary") -> str:
@@ -78,7 +90,7 @@ def render(summary: Mapping[str, Any], where: str = "summary") -> str:
     from probes.report.schema import require_summary
 
     found = require_summary(summary, where)
-    return render_run(found["run"]["name"], found)
+    return render_run(found["run"]["name"], found, "this page was made from the summary alone.")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import figures, palette
+from probes.report.evidence import Evidence
 from probes.report.page import ArmView, render_template, table_columns
 from probes.report.plots import Plot, make_plots
 from probes.report.schema import Summary
@@ -27,12 +28,13 @@ Part = Mapping[str, Any]
 TITLES = {"steps": "at equal steps", "rollouts": "at equal rollouts", "tokens": "at equal tokens", "stores": "of each"}
 
 
-def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary]) -> str:
+def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary], evidence: Evidence | str) -> str:
     """Returns the whole HTML document.
 
     Args:
         result: of schema `rlvr.comparison/2`.
         summaries: of every run, by its folder's name.
+        evidence: problems and draws, or why there are none.
     """
     arms = [
         ArmView(name, f"arm-{place}", f"arm-{place}-", 3, summary, make_plots(summary))
@@ -49,6 +51,7 @@ def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary
     return render_template(
         "comparison.html",
         drawn,
+        evidence,
         name=result["name"],
         result={**result, "subtitle": _subtitle(result, arms)},
         headlines=[{**each, "slug": slugs.get(each["name"])} for each in headlines(sets[0]["parts"][0])],

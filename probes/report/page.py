@@ -22,6 +22,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from probes.report import palette, words
+from probes.report.evidence import Evidence
 from probes.report.packing import pack
 from probes.report.plots import Plot, make_plots
 from probes.report.schema import Probe, Summary
@@ -30,7 +31,7 @@ from rlvr.verdicts import Outcome
 MAX_CHARS = 2_000
 MAX_IDS = 200
 HERE = Path(__file__).parent
-SCRIPTS = ("unpack.js", "state.js", "page.js")
+SCRIPTS = ("unpack.js", "state.js", "page.js", "explorer.js")
 
 
 @dataclass(frozen=True)
@@ -79,21 +80,24 @@ class ArmView:
         return facts(self.summary)
 
 
-def render_run(name: str, summary: Summary) -> str:
-    """Returns the page of a run, or of a base and one other store."""
+def render_run(name: str, summary: Summary, evidence: Evidence | str) -> str:
+    """Returns the page of a run, or of a base and one other store; for `evidence` see `render_template`."""
     arm = ArmView(name, "", "", 2, summary, make_plots(summary))
-    return render_template("page.html", {plot.slug: plot for plot in arm.plots}, name=name, arm=arm)
+    return render_template("page.html", {plot.slug: plot for plot in arm.plots}, evidence, name=name, arm=arm)
 
 
-def render_template(template: str, plots: Mapping[str, Plot], **context: Any) -> str:
+def render_template(template: str, plots: Mapping[str, Plot], evidence: Evidence | str, **context: Any) -> str:
     """Returns a page of this package: its template with style, figures, scripts, and a policy for them.
 
     Args:
         template: its file name.
         plots: figures by the id of their place, without `plot-`.
+        evidence: problems and draws, or why there are none.
         context: of the template.
     """
-    library = get_plotlyjs()
+    library, data = get_plotlyjs(), {"figure-data": _figure_data(plots)}
+    if not isinstance(evidence, str):
+        data["evidence-data"] = json.dumps(evidence, separators=(",", ":"))
     scripts = [_script((HERE / name).read_text(encoding="utf-8")) for name in SCRIPTS]
     return (
         _environment()
@@ -102,7 +106,8 @@ def render_template(template: str, plots: Mapping[str, Plot], **context: Any) ->
             policy=Markup(_policy([library, *scripts])),  # noqa: S704 - made of hashes and fixed words
             style=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of this package
-            packed={"library": pack(library), "figure-data": pack(_figure_data(plots))},
+            packed={name: pack(text) for name, text in {"library": library, **data}.items()},
+            missing_draws=evidence if isinstance(evidence, str) else "",
             Outcome=Outcome,
             **context,
         )
