@@ -230,12 +230,14 @@ class ProbeStore:
             max_chars: of the head, and of the tail; a text of up to twice as many characters is all in its head.
         """
         query = (
-            "SELECT draw_index, substr(completion, 1, CASE WHEN length(completion) <= 2 * ?1 THEN 2 * ?1 ELSE ?1 END), "
-            "CASE WHEN length(completion) <= 2 * ?1 THEN '' ELSE substr(completion, -?1) END, length(completion), "
-            "num_tokens, truncated FROM draws WHERE problem_id = ?2 AND draw_index IN (SELECT value FROM json_each(?3))"
+            "SELECT draw_index, completion, num_tokens, truncated FROM draws WHERE problem_id = ?1 AND draw_index IN "
+            "(SELECT value FROM json_each(?2))"
         )
-        rows = self._rows_of_problems("draws", query, (max_chars,), indices)
-        return {(key, row[0]): Excerpt(row[1], row[2], row[3], row[4], bool(row[5])) for key, row in rows}
+        rows = self._rows_of_problems("draws", query, (), indices)
+        return {
+            (key, index): Excerpt(*_head_and_tail(text, max_chars), len(text), num_tokens, bool(truncated))
+            for key, (index, text, num_tokens, truncated) in rows
+        }
 
     def verdicts_at(self, verifier_id: str, indices: Mapping[str, Sequence[int]]) -> dict[tuple[str, int], Verdict]:
         """Returns a verifier's verdicts of some draws by (problem_id, draw_index), given the indices by problem."""
@@ -445,6 +447,11 @@ def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool
     """Returns False for the empty file of a process killed before its first commit, and for an older file's column."""
     query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
     return connection.execute(query, (table, column)).fetchone() is not None
+
+
+def _head_and_tail(text: str, max_chars: int) -> tuple[str, str]:
+    """Returns a whole text and nothing, or the first and the last characters of a text longer than twice as many."""
+    return (text, "") if len(text) <= 2 * max_chars else (text[:max_chars], text[-max_chars:])
 
 
 def _describe(arm: Arm, problems: ProblemSet) -> dict[str, Any]:

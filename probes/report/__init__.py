@@ -71,9 +71,10 @@ def _evidence_of(given: "ReportInput") -> "Evidence | str":
     from probes.report.evidence import choose_evidence
 
     try:
-        return choose_evidence(given.load_draws())
+        arms = given.load_draws()
     except StoreError as error:
         return str(error)
+    return choose_evidence(arms) if arms else "no stored draws stand beside the summary."
 
 
 def render(summary: Mapping[str, Any], where: str = "summary") -> str:

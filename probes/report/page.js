@@ -40,6 +40,17 @@
       node.classList.add("drawn");
     }
     Plotly.react(node, copy.data, copy.layout, config());
+    if (slugOf(node).endsWith("gained_and_lost")) linkToProblems(node);
+  }
+
+  // A bar of gained or lost problems opens their list.
+  function linkToProblems(node) {
+    const arm = node.closest(".arm");
+    node.removeAllListeners("plotly_click");
+    node.on("plotly_click", ({ points: [point] }) => {
+      const label = Number.isNaN(Number(point.x)) ? point.x : `step ${point.x}`;
+      report.explorer.open({ arm: arm && arm.dataset.name, label, show: point.data.name });
+    });
   }
 
   // One figure a turn, so that the page answers meanwhile.

@@ -1,11 +1,17 @@
 """Summaries made from simulated draws, with the unbiased estimator and bootstrap intervals."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from math import comb
 from typing import Any
 
 import numpy as np
 import pytest
+
+from probes.analyses.cells import expected_cells, same_model_null
+from probes.analyses.histogram import accuracy_histogram
+from probes.estimators import Counts
+from probes.studies import study_run
 
 KS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 NUM_DRAWS = 512
@@ -15,7 +21,7 @@ HOSTILE = (
     "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     "</pre></details>'\"><b>%{y} {{ 7 * 7 }} <!--<script>\x00\ud800\u2028"
 )
-CLOSED = {"schema", "verdict", "outcome"}
+CLOSED = {"schema", "verdict", "outcome", "bins", "label"}
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ def simulate(steps: tuple[int, ...] = (0, 50, 100, 200), seed: int = 3) -> dict[
     counts = [random.binomial(NUM_DRAWS, _narrowed(p_base, step / 200)) for step in steps]
     probes = [_probe(step, c, counts[0], random) for step, c in zip(steps, counts, strict=True)]
     return {
-        "schema": "rlvr.summary/1",
+        "schema": "rlvr.summary/2",
         "run": {
             "name": "demo",
             "algorithm": "grpo",
@@ -71,8 +77,8 @@ def simulate(steps: tuple[int, ...] = (0, 50, 100, 200), seed: int = 3) -> dict[
         "sampling": {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 24},
         "probes": probes,
         "training": _training(random, steps[-1]),
-        "examples": [_example(change, steps[-1]) for change in ("lost", "lost", "gained", "kept", "never")],
         "notes": ["The base and step 200 share prompt and stop rule."],
+        "studies": _studies(steps, counts),
     }
 
 
@@ -101,11 +107,19 @@ def _probe(step: int, c: np.ndarray, base: np.ndarray, random: np.random.Generat
     outcomes = {"correct": correct, "wrong": wrong, "unparsed": unparsed, "truncated": truncated}
     return {
         "step": step,
+        "label": f"step {step}",
+        "cost": {
+            "draws": total,
+            "fixed_draws": 2 * total,
+            "seconds": 20.1,
+            "rollouts": 512 * step,
+            "tokens": 9000 * step,
+        },
         "arm_id": f"{step:016x}",
         "num_draws": total,
         "seconds": 20.1,
         "num_rate_draws": 3200,
-        "scores": None,
+        "scores": _scores(step),
         "pass@k": {str(k): _estimate(values[k], resampled, k) for k in KS},
         "bounds_if_errors": None,
         "all_outcomes": {**outcomes, "timeout": 0, "error": 0},
@@ -124,7 +138,37 @@ def _estimate(values: np.ndarray, resampled: np.ndarray, k: int) -> dict[str, fl
     """Returns pass@k with an interval over resampled problems."""
     lo, hi = np.quantile(values[resampled].mean(1), [0.025, 0.975])
     spread = 0.002 if 2 * k <= NUM_DRAWS // 2 else None
-    return {"estimate": float(values.mean()), "se_draws": spread, "lo": float(lo), "hi": float(hi)}
+    band_lo, band_hi = max(0.0, float(lo) - 0.02), min(1.0, float(hi) + 0.02)
+    ends = {"lo": float(lo), "hi": float(hi), "band_lo": band_lo, "band_hi": band_hi}
+    return {"estimate": float(values.mean()), "se_draws": spread, **ends}
+
+
+def _scores(step: int) -> dict[str, Any]:
+    """Returns perplexities and entropy of a step."""
+
+    def of(perplexity: float, entropy: float) -> dict[str, Any]:
+        ends = {"estimate": perplexity, "lo": perplexity - 0.05, "hi": perplexity + 0.05}
+        return {"perplexity": ends, "token_entropy": {"estimate": entropy, "lo": entropy - 0.02, "hi": entropy + 0.02}}
+
+    own = of(1.6 - step / 1000, 0.5 - step / 1000)
+    return {"own": own, "base": of(1.6 + step / 400, 0.5)} if step else {"own": own}
+
+
+def _studies(steps: tuple[int, ...], counts: list[np.ndarray]) -> dict[str, Any]:
+    """Returns the studies that the page draws, from the counts by the functions that make them."""
+    ids = tuple(f"p{i}" for i in range(NUM_PROBLEMS))
+    arms = [Counts(ids, np.full(NUM_PROBLEMS, NUM_DRAWS), c) for c in counts]
+    null = same_model_null(arms[0])
+    pairs = [
+        {"same_model_null": asdict(null), "expected_cells": asdict(expected_cells(arms[0], arm, null.k))}
+        for arm in arms[1:]
+    ]
+    entropies = [2.0 - step / 200 for step in steps]
+    each = [
+        {"histogram": asdict(accuracy_histogram(arm)), "answer_entropy": {"mean": entropy, "num_without_answer": 3}}
+        for arm, entropy in zip(arms, entropies, strict=True)
+    ]
+    return {"arms": each, "against_base": pairs, "flow": study_run(list(zip(steps, arms, strict=True)))}
 
 
 def _difference(change: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
@@ -168,14 +212,3 @@ def _training(random: np.random.Generator, num_steps: int) -> dict[str, list[flo
         "loss": [float(x) for x in noise[2] / 10],
         "completions/mean_length": [9.0 + step / 200 for step in range(num_steps)],
     }
-
-
-def _example(change: str, last: int) -> dict[str, Any]:
-    """Returns one example with correct and wrong draws, before and after."""
-    texts = [("correct", "3*5+7", "equals 22"), ("wrong", "3+5+7", "equals 15"), ("unparsed", "3*(5", "not closed")]
-    draws = [
-        {"step": step, "draw_index": i, "outcome": o, "text": text, "reason": reason, "truncated": o == "unparsed"}
-        for step in sorted({0, last})
-        for i, (o, text, reason) in enumerate(texts)
-    ]
-    return {"problem_id": "0123456789abcdef", "question": "3 5 7=22:", "answer": "22", "change": change, "draws": draws}

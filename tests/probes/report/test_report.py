@@ -1,7 +1,8 @@
 """The report's page: its words, the safety of its text, its size, and how it is written."""
 
-import copy
+import base64
 import errno
+import gzip
 import json
 import os
 import re
@@ -50,6 +51,18 @@ class Tags(HTMLParser):
 def words(page: str) -> str:
     """Returns the text of a page with single spaces."""
     return " ".join(Tags(page).text.split())
+
+
+def packed(page: str, name: str) -> str:
+    """Returns the packed text of a script element."""
+    found = re.search(rf'id="{name}">(.*?)</script>', page)
+    assert found
+    return found[1]
+
+
+def unpacked(page: str, name: str) -> str:
+    """Returns the text that a script element holds."""
+    return gzip.decompress(base64.b64decode(packed(page, name))).decode()
 
 
 def written(folder: Path, summary: object) -> Path:
@@ -141,9 +154,9 @@ def test_renders_any_number_of_steps(make_summary: MakeSummary, steps: tuple[int
     assert ("plot-difference_heat_map" in figures) == (len(steps) > 2)
 
 
-def test_renders_without_training_examples_notes_and_with_one_k(make_summary: MakeSummary) -> None:
+def test_renders_without_training_studies_notes_and_with_one_k(make_summary: MakeSummary) -> None:
     summary = make_summary()
-    for key in ("training", "examples", "notes"):
+    for key in ("training", "studies", "notes"):
         del summary[key]
     summary["k"] = [1]
     text = words(render(summary))
@@ -159,9 +172,7 @@ def test_values_that_do_not_exist_are_dashes(make_summary: MakeSummary) -> None:
     page = render(summary)
     assert "–" in words(page)  # noqa: RUF001
     assert re.search(r"\bnan\b", words(page), re.IGNORECASE) is None
-    data = re.search(r'id="figure-data">(.*?)</script>', page)
-    assert data
-    assert "NaN" not in data[1]
+    assert "NaN" not in unpacked(page, "figure-data")
 
 
 def test_intervals_that_are_not_identified_are_dashes(make_summary: MakeSummary) -> None:
@@ -171,7 +182,7 @@ def test_intervals_that_are_not_identified_are_dashes(make_summary: MakeSummary)
     summary = make_summary()
     for probe in summary["probes"]:
         for cell in [*probe["pass@k"].values(), *(probe["against_base"] or {"k": {}})["k"].values()]:
-            cell["lo"] = cell["hi"] = None
+            cell.update(dict.fromkeys({"lo", "hi", "band_lo", "band_hi"} & cell.keys()))
     summary["probes"][-1]["pass@k"]["4"]["estimate"] = None
     summary["probes"][-1]["against_base"]["k"]["4"]["difference"] = None
     assert "0.273 [–, –]" in words(render(summary))  # noqa: RUF001
@@ -180,7 +191,7 @@ def test_intervals_that_are_not_identified_are_dashes(make_summary: MakeSummary)
 
 def test_every_figure_has_a_label_in_words(make_summary: MakeSummary) -> None:
     plots = [attrs for tag, attrs in Tags(render(make_summary())).tags if tag == "div" and attrs.get("class") == "plot"]
-    assert len(plots) == 9
+    assert len(plots) == 15
     assert all(plot["role"] == "img" and len(plot["aria-label"] or "") > 40 for plot in plots)
     labels = " ".join(plot["aria-label"] or "" for plot in plots)
     assert "Step 0 (base): pass@1 0.273, pass@256 0.963. Step 200: pass@1 0.45" in labels
@@ -208,61 +219,45 @@ def test_hostile_text_is_text_everywhere(make_summary: MakeSummary, poison: Pois
     hostile.encode("utf-8")
 
 
-def test_figures_hold_no_text_of_the_summary(make_summary: MakeSummary, poison: Poison) -> None:
+def test_figures_hold_no_markup_of_the_summary(make_summary: MakeSummary, poison: Poison) -> None:
     from probes.report.plots import make_plots
 
-    marked = poison(make_summary(), "owned-by-a-completion")
-    assert all("owned" not in plot.figure.to_json() for plot in make_plots(marked))
+    marked = poison(make_summary(), "<i>owned</i>")
+    for probe in marked["probes"]:
+        probe["label"] = "<i>owned</i>"
+    drawn = " ".join(plot.figure.to_json() for plot in make_plots(marked))
+    assert "<i>" not in drawn
+    assert "\\u003ci" not in drawn
+    assert "?i?owned" in drawn
 
 
-def test_figure_data_cannot_end_its_script(make_summary: MakeSummary) -> None:
-    data = re.search(r'id="figure-data">(.*?)</script>', render(make_summary()), re.DOTALL)
-    assert data
-    assert not set("<>&") & set(data[1])
-    assert json.loads(data[1])["figures"]["pass_at_k_curves"]["data"]
+def test_packed_data_hold_no_markup_and_the_figures(make_summary: MakeSummary) -> None:
+    page = render(make_summary())
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed(page, "figure-data"))
+    assert json.loads(unpacked(page, "figure-data"))["figures"]["pass_at_k_curves"]["data"]
 
 
 def test_control_characters_are_made_visible(make_summary: MakeSummary) -> None:
     summary = make_summary()
-    summary["examples"][0]["draws"][0]["text"] = "a\x00b\x1b[31m\x7f\x85c\n\td"
+    summary["notes"] = ["a\x00b\x1b[31m\x7f\x85c\n\td"]
     assert "a␀b␛[31m␡\ufffdc d" in words(render(summary))
-
-
-def test_a_text_keeps_its_first_empty_line(make_summary: MakeSummary) -> None:
-    """A browser drops one line break after <pre>."""
-    summary = make_summary()
-    summary["examples"][0]["draws"][0]["text"] = "\n\nanswer"
-    assert '<pre class="untrusted">\n\n\nanswer</pre>' in render(summary)
 
 
 def test_long_texts_are_cut_and_say_so(make_summary: MakeSummary) -> None:
     summary = make_summary()
-    summary["examples"][0]["draws"][0]["text"] = "y" * 5231
-    summary["examples"][0]["question"] = "z" * 2001
-    summary["examples"][1]["draws"][0]["text"] = "x" * 2000
+    summary["notes"] = ["y" * 5231, "x" * 2000]
     text = words(render(summary))
     assert "y" * 2000 in text
     assert "y" * 2001 not in text
     assert "2,000 of 5,231 characters shown" in text
-    assert "2,000 of 2,001 characters shown" in text
-    assert "x 2,000 characters, perhaps cut there" in text
-
-
-def test_many_examples_and_draws_are_cut_and_say_so(make_summary: MakeSummary) -> None:
-    summary = make_summary()
-    example = summary["examples"][0]
-    example["draws"] = [{**example["draws"][0], "draw_index": i, "text": "x" * 9000} for i in range(100)]
-    summary["examples"] = [copy.deepcopy(example) for _ in range(100)]
-    page = render(summary)
-    assert "60 of 100 stored examples" in words(page)
-    assert "76 more stored draws not shown." in words(page)
-    assert len(page.encode()) < 8_500_000
+    assert "x (2,000 characters, perhaps cut there" in text
 
 
 def test_one_plotly_small_and_nothing_to_fetch(make_summary: MakeSummary) -> None:
     page = render(make_summary(steps=tuple(range(0, 201, 10))))
     assert len(page.encode()) < 8_000_000
-    assert page.count("Copyright 2012") == page.count("plotly.js v") == 1
+    assert unpacked(page, "library").count("plotly.js v") == 1
+    assert page.count("plotly.js v") == 0
     fetched = [
         (tag, name, value)
         for tag, attrs in Tags(page).tags
@@ -281,8 +276,8 @@ def test_policy_stands_before_any_script_and_names_each(make_summary: MakeSummar
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe-inline" not in policy.split("style-src")[0]
     assert "unsafe-eval" not in policy
-    scripts = [attrs for tag, attrs in tags if tag == "script" and attrs.get("type") != "application/json"]
-    assert policy.count("'sha256-") == len(scripts) == 2
+    scripts = [attrs for tag, attrs in tags if tag == "script" and attrs.get("type") != "application/octet-stream"]
+    assert policy.count("'sha256-") == len(scripts) + 1 == 5  # and the library, which is unpacked
 
 
 def test_same_summary_gives_the_same_bytes(make_summary: MakeSummary) -> None:
@@ -297,13 +292,13 @@ def test_write_report_to_its_default_and_to_another_place(tmp_path: Path, make_s
 
 
 def test_missing_torn_and_foreign_summaries_say_what_to_do(tmp_path: Path, make_summary: MakeSummary) -> None:
-    with pytest.raises(InputError, match=r"summary\.json: no such file\. Give the folder"):
+    with pytest.raises(InputError, match=r"saw neither summary\.json, comparison\.json nor probe\.json; expected"):
         write_report(tmp_path)
     (tmp_path / "summary.json").write_text('{"schema": "rlvr.su')
     with pytest.raises(InputError, match="cannot be read"):
         write_report(tmp_path)
     for value, found in (({"schema": "rlvr.summary/9"}, "'rlvr.summary/9'"), ([], "'list'"), ({}, "None")):
-        with pytest.raises(InputError, match=f"schema {found}, expected 'rlvr.summary/1'"):
+        with pytest.raises(InputError, match=f"schema {found}, expected 'rlvr.summary/2'"):
             write_report(written(tmp_path, value))
     with pytest.raises(InputError, match="no probe is stored"):
         write_report(written(tmp_path, {**make_summary(), "probes": [], "problems": {}}))
