@@ -8,8 +8,10 @@ Importing this package loads neither plotly nor jinja2.
 """
 
 import errno
+import json
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,28 +32,50 @@ def write_report(folder: Path, output: Path | None = None) -> Path:
     Raises:
         InputError: there is no summary, it cannot be read, or the output cannot be written there.
     """
-    return write_report_of([folder], output)
-
-
-def write_report_of(folders: Sequence[Path], output: Path | None = None, **options: Any) -> Path:
-    """Writes the report of one or more folders, and returns its path.
-
-    Args:
-        folders: see `inputs.read_input`, which takes the options too.
-        output: file to write; may be left out for a single folder, then `report.html` in it.
-        options: of `inputs.read_input`.
-
-    Raises:
-        InputError: see `inputs.read_input`; or the output is not given, or cannot be written.
-    """
     from probes.report.inputs import read_input
 
+    target = report_path([folder], output)
+    write_text(target, render_input(read_input([folder])))
+    return target
+
+
+def report_path(folders: Sequence[Path], output: Path | None) -> Path:
+    """Returns the file of a page: the one that is given, or `report.html` in a lone folder.
+
+    Raises:
+        InputError: there are several folders and no file.
+    """
     if output is None and len(folders) > 1:
-        raise InputError(f"output: missing; expected a file for the report of {len(folders)} folders.")
-    page = render_input(read_input(folders, **options))
-    output = output or folders[0] / "report.html"
-    write_text(output, page)
-    return output
+        raise InputError(f"--output: missing; expected a file for the report of {len(folders)} folders.")
+    return output or folders[0] / "report.html"
+
+
+def render_as(form: str, given: "ReportInput") -> str:
+    """Returns a report as `html`, `markdown`, `csv` or `json`."""
+    from probes.report.markdown import comparison_markdown, run_markdown
+    from probes.report.numbers import comparison_rows, summary_rows, to_csv
+
+    if form == "html":
+        return render_input(given)
+    (first, *_), compared = given.arms.values(), given.comparison
+    if form == "markdown":
+        return comparison_markdown(compared) if compared else run_markdown(first)
+    if form == "csv":
+        rows = [summary_rows(name, summary) for name, summary in given.arms.items()]
+        return to_csv(chain(comparison_rows(compared) if compared else (), *rows))
+    value = {"comparison": compared, "summaries": given.arms} if compared else first
+    return json.dumps(value, indent=1, allow_nan=False)
+
+
+def write_figures(given: "ReportInput", folder: Path) -> int:
+    """Writes every figure of a report as SVG and as PNG, and returns their number.
+
+    Raises:
+        InputError: kaleido or a Chromium is missing, or the folder cannot be written.
+    """
+    from probes.report.export import export_figures
+
+    return export_figures(given, folder)
 
 
 def render_input(given: "ReportInput") -> str:

@@ -13,10 +13,10 @@ from plotly.subplots import make_subplots
 
 from probes.report import figures, palette
 from probes.report.evidence import Evidence
-from probes.report.page import ArmView, render_template, table_columns
+from probes.report.page import ArmView, render_template
 from probes.report.plots import Plot, make_plots
 from probes.report.schema import Summary
-from probes.report.words import change, count, number, plural
+from probes.report.words import change, count, number, plural, table_columns
 
 MAX_COLUMNS = 3
 SYMBOLS = {"gain": "triangle-up", "loss": "triangle-down", "cannot tell": "circle-open"}
@@ -40,10 +40,9 @@ def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary
         ArmView(name, f"arm-{place}", f"arm-{place}-", 3, summary, make_plots(summary))
         for place, (name, summary) in enumerate(summaries.items())
     ]
-    sets = [_set_view(f"set-{place}", name, states) for place, (name, states) in enumerate(result["sets"].items())]
+    sets = _sets(result)
     shared = [_trajectory_plot(result)] if result["trajectory"] else []
-    drawn = {f"{each['slug']}-{plot.slug}": plot for each in sets for plot in each["plots"]}
-    drawn |= {plot.slug: plot for plot in shared}
+    drawn = comparison_plots(result)
     drawn |= {f"{arm.prefix}{plot.slug}": plot for arm in arms for plot in arm.plots}
     slugs = {run["arm"]: arm.slug for run, arm in zip(result["runs"], arms, strict=False)} | {
         a.name: a.slug for a in arms
@@ -60,6 +59,18 @@ def render_comparison(result: Mapping[str, Any], summaries: Mapping[str, Summary
         shared=shared,
         arms=arms,
     )
+
+
+def comparison_plots(result: Mapping[str, Any]) -> dict[str, Plot]:
+    """Returns the figures of the arms side by side, by the id of their place."""
+    drawn = {f"{each['slug']}-{plot.slug}": plot for each in _sets(result) for plot in each["plots"]}
+    shared = [_trajectory_plot(result)] if result["trajectory"] else []
+    return drawn | {plot.slug: plot for plot in shared}
+
+
+def _sets(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the problem sets as the page shows them."""
+    return [_set_view(f"set-{place}", name, states) for place, (name, states) in enumerate(result["sets"].items())]
 
 
 def headlines(part: Part) -> list[dict[str, str]]:

@@ -10,7 +10,6 @@ data for scripts are packed, so that nothing in them is markup, and only scripts
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ class ArmView:
     @property
     def columns(self) -> list[int]:
         """The k of the main table."""
-        return table_columns(self.summary["k"])
+        return words.table_columns(self.summary["k"])
 
     @property
     def last(self) -> Probe:
@@ -112,12 +111,6 @@ def render_template(template: str, plots: Mapping[str, Plot], evidence: Evidence
             **context,
         )
     )
-
-
-def table_columns(ks: list[int]) -> list[int]:
-    """Returns the k of the main table: those nearest to 1, 16 and 256 by ratio, and the largest."""
-    nearest = [min(ks, key=lambda k: abs(math.log(k / wanted))) for wanted in (1, 16, 256)]
-    return sorted({*nearest, ks[-1]})
 
 
 def facts(summary: Summary) -> list[tuple[str, str]]:

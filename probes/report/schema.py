@@ -170,7 +170,7 @@ def require_summary(value: object, where: str = "summary") -> Summary:
     Raises:
         InputError: it is of another schema, a part is missing or has another type, or nothing was probed.
     """
-    redo = "Make it again from the run's stored draws."
+    redo = "Make it again from the run's stored draws: probes report RUN --remake."
     found = value.get("schema") if isinstance(value, dict) else type(value).__name__
     if not isinstance(value, dict) or found != SCHEMA:
         raise InputError(f"{where}: schema {found!r}, expected {SCHEMA!r}. {redo}")

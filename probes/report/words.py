@@ -98,6 +98,12 @@ def change(
     return "; ".join(parts)
 
 
+def table_columns(ks: list[int]) -> list[int]:
+    """Returns the k of the main table: those nearest to 1, 16 and 256 by ratio, and the largest."""
+    nearest = [min(ks, key=lambda k: abs(math.log(k / wanted))) for wanted in (1, 16, 256)]
+    return sorted({*nearest, ks[-1]})
+
+
 def _two_ks(ks: Sequence[int]) -> list[int]:
     """Returns the smallest and the largest k, once where they are the same."""
     return sorted({ks[0], ks[-1]})

@@ -105,7 +105,7 @@ def test_table_has_a_row_a_step_with_interval_and_verdict(make_summary: MakeSumm
 
 
 def test_table_takes_the_nearest_k_and_the_largest(make_summary: MakeSummary) -> None:
-    from probes.report.page import table_columns
+    from probes.report.words import table_columns
 
     assert table_columns([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]) == [1, 16, 256, 1024]
     assert table_columns([1, 2, 4, 8]) == [1, 8]
