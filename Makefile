@@ -2,6 +2,7 @@
 # make demo    the main job on the testbed: base, GRPO, probes, report
 # make compare six algorithms and two contrast arms from one base, one report
 # make test    the test suite, then the tests of vLLM in an environment of its own (made once, cached)
+# make docs    the documentation site, in site/
 # make check   format, lint, types
 # make bench   speed, as ratios against a named peer
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup demo compare test sandbox vllm-env check bench
+.PHONY: setup demo compare test sandbox chromium vllm-env docs check bench
 
 setup: $(STAMP)
 
@@ -25,12 +26,15 @@ demo: setup
 compare: setup
 	$(BIN)/rlvr compare --config recipes/countdown-tiny/compare.yaml
 
-test: setup sandbox vllm-env
+test: setup sandbox chromium vllm-env
 	$(BIN)/python -m pytest
 	.venv-vllm/bin/python -m pytest tests/with_vllm
 
 sandbox:
 	PYTHON=$(PYTHON) bash scripts/install_sandbox.sh
+
+chromium:
+	bash scripts/install_chromium.sh
 
 vllm-env:
 	PYTHON=$(PYTHON) bash scripts/make_vllm_env.sh
@@ -39,6 +43,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/mkdocs build --strict
 
 bench: setup
 	$(BIN)/python scripts/bench.py

@@ -58,8 +58,9 @@ class Recipe:
         """Returns TRL's training config; building it checks the values against each other and sets up the devices.
 
         Raises:
-            RecipeError: TRL or transformers refuse the values.
+            RecipeError: TRL or transformers refuse the values, or a tracker is not installed.
         """
+        _check_trackers(self.values.get("report_to"))
         config_class = self.algorithm.config_class
         try:
             return config_class(**{**_part(self.values, config_class), **overrides})
@@ -179,6 +180,18 @@ def _check_values(recipe: Recipe) -> None:
         raise RecipeError(f"probe_temperature: {run.probe_temperature} is negative.")
     if not 0 < run.probe_top_p <= 1:
         raise RecipeError(f"probe_top_p: {run.probe_top_p} is outside (0, 1]; 1 switches it off.")
+
+
+def _check_trackers(report_to: str | Sequence[str] | None) -> None:
+    """Raises `RecipeError` where a tracker is unknown or not installed; transformers would find out after the setup."""
+    from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+
+    wanted = [report_to] if isinstance(report_to, str) else report_to or []
+    for name in set(wanted) - {"none", "all"} - set(get_available_reporting_integrations()):
+        if name not in INTEGRATION_TO_CALLBACK:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise RecipeError(f"report_to: {name!r} is not known; expected none, or some of {known}.")
+        raise RecipeError(f"report_to: {name} is not installed; pip install {name}, or report_to: none.")
 
 
 def _part(values: Mapping[str, Any], of: type) -> dict[str, Any]:
