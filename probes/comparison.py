@@ -22,7 +22,6 @@ from probes.estimators import Counts, FloatArray, pass_at_k
 from probes.intervals import compare, crossing, problem_interval
 from rlvr.errors import InputError
 
-SCHEMA = "rlvr.comparison/2"
 STATES = ("steps", "rollouts", "tokens")
 TOLERANCE = 0.1  # a probed step rarely falls on the budget; the report says so
 

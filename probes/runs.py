@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probes.comparison import SCHEMA, STATES, Measured, State, compare_arms, notes
+from probes.comparison import STATES, Measured, State, compare_arms, notes
 from probes.estimators import Counts
 from probes.index import ProbeEntry, ProbeIndex
 from probes.measured import Measured as MeasuredArm
 from probes.measured import measure_probe
 from probes.plan import k_grid
-from probes.report.schema import Probe, Summary
+from probes.report.schema import COMPARISON_SCHEMA, Probe, Summary
 from probes.report.words import mode_cautions
 from probes.store import ProbeStore
 from rlvr.errors import InputError
@@ -129,7 +129,7 @@ def compare_stores(
     states = {State(arm, 0, place, None, None): Measured(counts[arm]) for place, arm in enumerate(names, 1)}
     part = compare_arms(Measured(counts[first]), states, "steps", k_grid(k_max), seed=seed)
     return {
-        "schema": SCHEMA,
+        "schema": COMPARISON_SCHEMA,
         "name": name,
         "model": first,
         "train_problems": None,
@@ -188,7 +188,7 @@ def describe(name: str, runs: Sequence[ArmRun], sets: Mapping[str, Any]) -> dict
     first, seeds = summaries[0]["run"], sorted({run.seed for run in runs})
     said = [f"{run.folder.name}: {line}" for run in runs for line in mode_cautions(run.summary)]
     return {
-        "schema": SCHEMA,
+        "schema": COMPARISON_SCHEMA,
         "name": name,
         "model": first["model"],
         "train_problems": first["facts"].get("train_problems"),

@@ -14,7 +14,7 @@ from typing import Any
 from probes.files import plain, read_json
 from probes.index import ProbeIndex
 from probes.measured import Measured, measure_probe, measure_store
-from probes.report.schema import Summary, require_summary
+from probes.report.schema import Summary, require_comparison, require_summary
 from probes.runs import ArmRun, compare_runs, compare_stores
 from probes.studies import study_run
 from probes.summary import RunFacts, make_summary, notes, read_summary, remake_summary
@@ -107,7 +107,7 @@ def _arm_run(folder: Path) -> ArmRun:
 def _of_comparison(folder: Path) -> ReportInput:
     """Returns what `rlvr compare` measured."""
     file = folder / "comparison.json"
-    result = read_json(file)
+    result: Any = require_comparison(read_json(file), str(file))
     runs = [
         ArmRun(run["arm"], run["seed"], folder / run["folder"], read_summary(folder / run["folder"]))
         for run in result["runs"]

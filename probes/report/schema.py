@@ -1,17 +1,25 @@
-"""The summary of a run: the one input of the report.
+"""The summary of a run and the comparison of several: what the report is made of.
 
-Owns: the names and types of `summary.json`, version `rlvr.summary/1`, and the check that a value is one.
-Does not own: how its numbers are made (`probes.estimators`, `probes.intervals`, `probes.analyses`).
+Owns: the names and types of `summary.json` (`rlvr.summary/2`) and `comparison.json` (`rlvr.comparison/2`), their JSON
+Schema, and the check that a value is one.
+Does not own: how the numbers are made (`probes.estimators`, `probes.intervals`, `probes.analyses`).
 
-Numbers in a dict by k are keyed by `str(k)`. A list of `Training` may hold null where a step logged nothing.
+Numbers in a dict by k are keyed by `str(k)`. A column of `training` may hold null where a step logged nothing.
 """
 
-from collections.abc import Iterator
-from typing import Any, Literal, NotRequired, TypedDict, cast, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    NotRequired,  # pydantic reads these on Python 3.11
+    cast,
+)
+
+from typing_extensions import TypedDict
 
 from rlvr.errors import InputError
 
 SCHEMA = "rlvr.summary/2"
+COMPARISON_SCHEMA = "rlvr.comparison/2"
 
 VerdictWord = Literal["gain", "loss", "cannot tell"]
 
@@ -125,25 +133,7 @@ Probe = TypedDict(
 )
 
 
-class ExampleDraw(TypedDict):
-    """One draw shown as an example; `text` is what the model wrote and is not trusted."""
-
-    step: int
-    draw_index: int
-    outcome: str
-    text: str
-    reason: str
-    truncated: bool
-
-
-class Example(TypedDict):
-    """One problem shown with draws before and after."""
-
-    problem_id: str
-    question: str
-    answer: str
-    change: str
-    draws: list[ExampleDraw]
+Probe.__doc__ = """One probed step, or one store: what was drawn, and what follows. See docs/contracts.md."""
 
 
 class Summary(TypedDict):
@@ -159,9 +149,66 @@ class Summary(TypedDict):
     sampling: dict[str, Any]
     probes: list[Probe]
     training: NotRequired[dict[str, list[float | None]]]
-    examples: NotRequired[list[Example]]
     notes: NotRequired[list[str]]
     studies: NotRequired[dict[str, Any]]
+
+
+class ArmInterval(TypedDict):
+    """pass@k of an arm at one k, mean over its seeds, with an interval over problems like these."""
+
+    estimate: float
+    lo: float | None
+    hi: float | None
+
+
+ComparedArm = TypedDict(
+    "ComparedArm",
+    {
+        "pass@k": dict[str, ArmInterval],
+        "against_base": dict[str, Difference],
+        "crossing": list[int] | None,
+        "runs": list[dict[str, Any]],
+    },
+)
+ComparedArm.__doc__ = (
+    """One arm: difference to the base under one band over all arms and k; a record per seed in `runs`."""
+)
+
+
+class Part(TypedDict):
+    """All arms on one problem set, at equal `by`: steps, rollouts or tokens; or stores of draws."""
+
+    by: str
+    budget: float
+    confidence: float
+    k: list[int]
+    num_problems: int
+    base: dict[str, Any]
+    arms: dict[str, ComparedArm]
+
+
+class ComparedRun(TypedDict):
+    """One run of a comparison; `folder` is beside the comparison."""
+
+    arm: str
+    seed: int
+    folder: str
+
+
+class Comparison(TypedDict):
+    """The whole of `comparison.json`; `sets` has a part for each problem set and each kind of equal cost."""
+
+    schema: str
+    name: str
+    model: str
+    train_problems: str | None
+    algorithms: dict[str, str]
+    seeds: list[int]
+    runs: list[ComparedRun]
+    sets: dict[str, dict[str, Part]]
+    trajectory: list[dict[str, Any]]
+    facts: dict[str, str]
+    notes: list[str]
 
 
 def require_summary(value: object, where: str = "summary") -> Summary:
@@ -171,52 +218,70 @@ def require_summary(value: object, where: str = "summary") -> Summary:
         InputError: it is of another schema, a part is missing or has another type, or nothing was probed.
     """
     redo = "Make it again from the run's stored draws: probes report RUN --remake."
-    found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-    if not isinstance(value, dict) or found != SCHEMA:
-        raise InputError(f"{where}: schema {found!r}, expected {SCHEMA!r}. {redo}")
-    if value.get("probes") == [] or value.get("k") == []:
+    found = _require_schema(value, SCHEMA, where, redo)
+    if found.get("probes") == [] or found.get("k") == []:
         raise InputError(f"{where}: no probe is stored; probe at least step 0, then write the report.")
-    if fault := next(_faults(value, Summary, ""), None):
-        raise InputError(f"{where}: {fault}. {redo}")
-    return cast("Summary", value)
+    _require_parts(found, Summary, where, redo)
+    return cast("Summary", found)
 
 
-def _faults(value: object, kind: Any, path: str) -> Iterator[str]:
-    """Yields what in a JSON value does not fit a type, each with its path."""
-    parts = get_args(kind)
-    if is_typeddict(kind):
-        yield from _record_faults(value, kind, path)
-    elif get_origin(kind) is list:
-        yield from _mismatch(value, (list, tuple), path)
-        for index, item in enumerate(value if isinstance(value, (list, tuple)) else ()):
-            yield from _faults(item, parts[0], f"{path}[{index}]")
-    elif get_origin(kind) is dict:
-        yield from _mismatch(value, (dict,), path)
-        for name, item in value.items() if isinstance(value, dict) else ():
-            yield from _faults(item, parts[1], f"{path}.{name}")
-    elif get_origin(kind) is Literal:
-        if value not in parts:
-            yield f"{path[1:]} is {value!r}, expected one of {', '.join(parts)}"
-    elif type(None) in parts:
-        if value is not None:
-            yield from _faults(value, parts[0], path)
-    elif kind is not Any:
-        yield from _mismatch(value, (int, float) if kind is float else (kind,), path)
+def require_comparison(value: object, where: str = "comparison") -> Comparison:
+    """Returns the value as a comparison, every part of it checked.
+
+    Raises:
+        InputError: it is of another schema, or a part is missing or has another type.
+    """
+    redo = "Make it again: the same `rlvr compare` trains nothing anew."
+    found = _require_schema(value, COMPARISON_SCHEMA, where, redo)
+    _require_parts(found, Comparison, where, redo)
+    return cast("Comparison", found)
 
 
-def _record_faults(value: object, kind: Any, path: str) -> Iterator[str]:
-    """Yields the faults of an object with named parts."""
-    yield from _mismatch(value, (dict,), path)
-    if not isinstance(value, dict):
-        return
-    for name, hint in get_type_hints(kind).items():
-        if name in value:
-            yield from _faults(value[name], hint, f"{path}.{name}")
-        elif name in kind.__required_keys__:
-            yield f"{path}.{name} is missing"[1:]
+def json_schema(name: str) -> dict[str, Any]:
+    """Returns the JSON Schema of a `summary` or a `comparison`."""
+    from pydantic import TypeAdapter
+
+    kind, title = {"summary": (Summary, SCHEMA), "comparison": (Comparison, COMPARISON_SCHEMA)}[name]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **TypeAdapter(kind).json_schema(),
+        "title": title,
+    }
 
 
-def _mismatch(value: object, kinds: tuple[type, ...], path: str) -> Iterator[str]:
-    """Yields a fault unless the value is of one of the types; true and false are no numbers."""
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        yield f"{path[1:]} is {type(value).__name__}, expected {kinds[0].__name__}"
+def _require_schema(value: object, schema: str, where: str, redo: str) -> dict[str, Any]:
+    """Returns an object of a schema."""
+    found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+    if not isinstance(value, dict) or found != schema:
+        raise InputError(f"{where}: schema {found!r}, expected {schema!r}. {redo}")
+    return value
+
+
+def _require_parts(value: dict[str, Any], kind: Any, where: str, redo: str) -> None:
+    """Raises `InputError` with the first part that does not fit."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_fault(dict(error.errors()[0]))}. {redo}") from error
+
+
+def _fault(error: dict[str, Any]) -> str:
+    """Returns what does not fit, with its path: `probes[1].step is str, expected int`."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error["loc"]).removeprefix(".")
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    if error["type"] == "literal_error":
+        return f"{path} is {error['input']!r}, expected {error['ctx']['expected']}"
+    expected = _TYPES.get(error["type"], error["msg"])
+    return f"{path} is {type(error['input']).__name__}, expected {expected}"
+
+
+_TYPES = {
+    "int_type": "int",
+    "float_type": "float",
+    "string_type": "str",
+    "list_type": "list",
+    "dict_type": "dict",
+}

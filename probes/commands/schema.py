@@ -1,0 +1,18 @@
+"""`probes schema`: the JSON Schema of what a report is made of.
+
+Owns: its argument.
+Does not own: the schema (`probes.report.schema`).
+"""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("name", type=click.Choice(["summary", "comparison"]))
+def schema(name: str) -> None:
+    """Print the JSON Schema of summary.json or comparison.json."""
+    from probes.report.schema import json_schema
+
+    click.echo(json.dumps(json_schema(name), indent=1))
