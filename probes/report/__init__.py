@@ -59,7 +59,7 @@ def render_as(form: str, given: "ReportInput") -> str:
         return render_input(given)
     (first, *_), compared = given.arms.values(), given.comparison
     if form == "markdown":
-        return comparison_markdown(compared) if compared else run_markdown(first)
+        return comparison_markdown(compared) if compared else run_markdown(given.name, first)
     if form == "csv":
         rows = [summary_rows(name, summary) for name, summary in given.arms.items()]
         return to_csv(chain(comparison_rows(compared) if compared else (), *rows))

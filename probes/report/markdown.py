@@ -16,7 +16,7 @@ MAX_CHARS = 300
 MARKS = {"gain": "▲ gain", "loss": "▼ loss", "cannot tell": "○ cannot tell"}
 
 
-def run_markdown(summary: Summary) -> str:
+def run_markdown(name: str, summary: Summary) -> str:
     """Returns the report of a run, or of a base and one other store."""
     ks = table_columns(summary["k"])
     rows = []
@@ -24,7 +24,7 @@ def run_markdown(summary: Summary) -> str:
         against = probe["against_base"]["k"] if probe["against_base"] else {}
         rows.append([place(probe), *(_cell(probe["pass@k"].get(str(k)), against.get(str(k))) for k in ks)])
     return _document(
-        summary["run"]["name"],
+        name,
         [f"**{safe(headline(summary))}**"],
         _table([places(summary), *(f"pass@{k}" for k in ks)], rows),
         cautions(summary),

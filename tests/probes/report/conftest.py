@@ -11,6 +11,7 @@ import pytest
 from probes.analyses.cells import expected_cells, same_model_null
 from probes.analyses.histogram import accuracy_histogram
 from probes.estimators import Counts
+from probes.files import plain
 from probes.studies import study_run
 
 KS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -168,7 +169,8 @@ def _studies(steps: tuple[int, ...], counts: list[np.ndarray]) -> dict[str, Any]
         {"histogram": asdict(accuracy_histogram(arm)), "answer_entropy": {"mean": entropy, "num_without_answer": 3}}
         for arm, entropy in zip(arms, entropies, strict=True)
     ]
-    return {"arms": each, "against_base": pairs, "flow": study_run(list(zip(steps, arms, strict=True)))}
+    flow = plain(study_run(list(zip(steps, arms, strict=True))))
+    return {"arms": plain(each), "against_base": pairs, "flow": flow}
 
 
 def _difference(change: np.ndarray, resampled: np.ndarray) -> dict[str, Any]:
