@@ -7,12 +7,15 @@ Does not own: the numbers (`probes.summary`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from probes.report.schema import Summary
+from probes.report.words import cautions, change, headline
+
 COLUMNS = (1, 16, 256)
 COLOURS = {"gain": "green", "loss": "red", "cannot tell": "dim"}
 
 
-def print_table(summary: Mapping[str, Any]) -> None:
-    """Prints step, pass@1, pass@16 and pass@256, each with its interval and verdict against step 0."""
+def print_table(summary: Summary) -> None:
+    """Prints the headline, then pass@1, pass@16 and pass@256 of each step, with interval and verdict against step 0."""
     from rich.console import Console
     from rich.table import Table
 
@@ -26,9 +29,10 @@ def print_table(summary: Mapping[str, Any]) -> None:
         cells = [f"{estimate_text(probe['pass@k'][str(k)])}\n{verdict_text(probe, k)}" for k in ks]
         table.add_row(str(probe["step"]), *cells)
     console = Console()
+    console.print(headline(summary), style="bold", markup=False, highlight=False)
     console.print(table)
-    for note in summary["notes"]:
-        console.print(f"note: {note}", markup=False, highlight=False)
+    for line in cautions(summary):
+        console.print(f"note: {line}", markup=False, highlight=False)
 
 
 def print_comparison(result: Mapping[str, Any]) -> None:
@@ -49,6 +53,11 @@ def print_comparison(result: Mapping[str, Any]) -> None:
             cells = [f"{_two_lines(record['pass@k'][str(k)])}\n{_word(record, k)}" for k in ks]
             table.add_row("\n".join([arm, *map(_spent, record["runs"])]), *cells, end_section=True)
         console.print(table)
+        for arm, record in part["arms"].items():
+            said = change(
+                part["k"], part["base"]["pass@k"], record["pass@k"], record["against_base"], record["crossing"]
+            )
+            console.print(f"{arm}: {said}", markup=False, highlight=False)
     for note in result["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
 

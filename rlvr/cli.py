@@ -105,7 +105,7 @@ def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
     verify_rows(make_verifier(verifier), source, as_json, explain)
 
 
-def show_end(summary: dict[str, Any], run_dir: str, as_json: bool) -> None:
+def show_end(summary: Any, run_dir: str, as_json: bool) -> None:
     """Prints the table of steps, or the summary's probes as JSON."""
     if as_json:
         click.echo(json.dumps({"report": f"{run_dir}/report.html", "probes": summary["probes"]}))

@@ -13,6 +13,7 @@ The limits stand beside the figures. Nothing is asserted: a busy machine is not 
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -236,6 +237,21 @@ def bench_store(num_problems: int, num_draws: int) -> dict[str, float]:
     return {name: after - before for name, before, after in zip(names, times, times[1:], strict=False)}
 
 
+def bench_report(num_problems: int, num_draws: int, num_arms: int) -> dict[str, float]:
+    """Returns seconds, memory (MiB) and size (MB) of a report of a base and some arms, made from their stores."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        fill_store(base, num_problems, num_draws)
+        arms = [shutil.copytree(base, Path(folder) / f"arm-{number}") for number in range(num_arms)]
+        page = Path(folder) / "report.html"
+        command = [sys.executable, "-m", "probes.cli", "report", *map(str, [base, *arms]), "--output", str(page)]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds = time.perf_counter() - started
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        return {"seconds": seconds, "memory_mib": memory, "page_mb": page.stat().st_size / 1e6}
+
+
 def bench_import() -> dict[str, float]:
     """Returns the best of five times of `import probes` in a new interpreter, start-up excluded."""
     code = "import time; t = time.perf_counter(); import probes; print(time.perf_counter() - t)"
@@ -258,6 +274,7 @@ def main() -> None:
     from bench_verifiers import bench_verifiers  # beside this script
 
     result = {
+        "report": bench_report(num_problems=400, num_draws=1000, num_arms=8),  # first: memory is that of all children
         "import": bench_import(),
         "verifiers": bench_verifiers(),
         "plan": bench_plan(num_problems=500, max_draws=1024),
@@ -269,7 +286,11 @@ def main() -> None:
     if as_json:
         print(json.dumps(result))
         return
-    store = result["store"]
+    store, report = result["store"], result["report"]
+    print(
+        f"report of 8 arms and a base, 400,000 draws each: {report['seconds']:.1f} s (limit 30), "
+        f"{report['memory_mib']:,.0f} MiB (limit 1,000), page of {report['page_mb']:.1f} MB (limit 8)"
+    )
     print(
         f"store of 1,000,000 draws: written in {store['write_s']:.1f} s, counted in {store['count_s']:.1f} s "
         f"(limit 10), compared in {store['compare_s']:.2f} s (limit 5; 500 problems, 2,000 resamples, 11 values of k)"
