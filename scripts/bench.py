@@ -13,6 +13,7 @@ The limits stand beside the figures. Nothing is asserted: a busy machine is not 
 
 import argparse
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -76,8 +77,6 @@ def bench_algorithms(num_rounds: int, steps: int) -> dict[str, dict[str, float]]
 
 def measure_algorithm(name: str, steps: int) -> dict[str, float]:
     """Returns seconds and rollouts per step of one short training, and the peak memory of this process."""
-    import resource
-
     from rlvr.train import load_inputs
 
     recipe_file = RECIPE if name == BARE else RECIPES / f"{name}.yaml"
