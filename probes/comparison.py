@@ -19,7 +19,7 @@ from probes.analyses.cells import four_cells
 from probes.analyses.curves import efficiency_gap
 from probes.analyses.support import support
 from probes.estimators import Counts, FloatArray, pass_at_k
-from probes.intervals import compare, crossing, problem_interval
+from probes.intervals import compare, crossing, curve_band, problem_interval
 from rlvr.errors import InputError
 
 STATES = ("steps", "rollouts", "tokens")
@@ -119,11 +119,13 @@ class Frame:
         return pass_at_k(other.counts.aligned_to(self.base.counts), self.ks).per_problem_PK
 
     def rows(self, values_PK: FloatArray) -> dict[str, Any]:
-        """Returns estimate and interval by k."""
+        """Returns estimate, interval and simultaneous band by k."""
         clusters = self.base.counts.cluster_P
-        lo_K, hi_K = problem_interval(values_PK, clusters, self.confidence, seed=self.seed)
-        rows = zip(self.ks, values_PK.mean(axis=0), lo_K, hi_K, strict=True)
-        return {str(k): {"estimate": value, "lo": lo, "hi": hi} for k, value, lo, hi in rows}
+        ends = problem_interval(values_PK, clusters, self.confidence, seed=self.seed)
+        band = curve_band(values_PK, clusters, self.confidence, seed=self.seed)
+        names = ("estimate", "lo", "hi", "band_lo", "band_hi")
+        rows = zip(self.ks, values_PK.mean(axis=0), *ends, *band, strict=True)
+        return {str(k): dict(zip(names, row, strict=True)) for k, *row in rows}
 
     def run(self, state: State, measured: Measured) -> dict[str, Any]:
         """Returns what belongs to one seed of one arm."""

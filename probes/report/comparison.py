@@ -138,7 +138,7 @@ def _set_view(slug: str, name: str, states: Mapping[str, Part]) -> dict[str, Any
             "boundary",
             "curves",
             "pass@k over k, each arm beside the base",
-            f"Base in grey, dashed. Bands: {band} intervals over problems, each arm and each k for itself.",
+            f"Base in grey, dashed. Bands: {band} over problems like these, at all k of a curve at once.",
             curves_label(part),
             curves(part),
         ),
@@ -183,7 +183,7 @@ def curves(part: Part) -> go.Figure:
         _add_curve(figure, part["arms"][name]["pass@k"], palette.GAIN, figures.short(name), place)
     figures.style(figure, height=60 + 210 * rows)
     figure.update_xaxes(type="log", tickvals=part["k"][::2], ticktext=[str(k) for k in part["k"][::2]])
-    top = max(row["hi"] or row["estimate"] for each in _all_curves(part) for row in each.values())
+    top = max(row["band_hi"] or row["estimate"] for each in _all_curves(part) for row in each.values())
     figure.update_yaxes(range=[0, min(1.02, 1.1 * top)])
     return figure.update_layout(showlegend=False, margin_t=40)
 
@@ -197,10 +197,10 @@ def _add_curve(
 ) -> None:
     """Adds a line and its band."""
     ks, values = [int(k) for k in rows], list(rows.values())
-    if all(row["lo"] is not None for row in values):
+    if all(row["band_lo"] is not None for row in values):
         figure.add_scatter(
             x=[*ks, *reversed(ks)],
-            y=[*(row["hi"] for row in values), *(row["lo"] for row in reversed(values))],
+            y=[*(row["band_hi"] for row in values), *(row["band_lo"] for row in reversed(values))],
             mode="lines",
             fill="toself",
             fillcolor=palette.band(colour),
@@ -248,7 +248,7 @@ def differences(part: Part) -> go.Figure:
             )
         figure.add_vline(x=0, line_color=palette.INK, line_width=1, row=1, col=column)
     figures.style(figure, height=110 + 32 * len(names))
-    figure.update_xaxes(title_text="arm minus base", tickformat="+.2f")
+    figure.update_xaxes(title_text="arm minus base", tickformat="+.2f", nticks=4, tickangle=0)
     return figure.update_layout(showlegend=False, margin_t=40)
 
 

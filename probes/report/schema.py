@@ -154,11 +154,13 @@ class Summary(TypedDict):
 
 
 class ArmInterval(TypedDict):
-    """pass@k of an arm at one k, mean over its seeds, with an interval over problems like these."""
+    """pass@k of an arm at one k, mean over its seeds; interval and band over problems like these, as in `Estimate`."""
 
     estimate: float
     lo: float | None
     hi: float | None
+    band_lo: float | None
+    band_hi: float | None
 
 
 ComparedArm = TypedDict(

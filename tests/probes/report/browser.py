@@ -26,6 +26,8 @@ FLAGS = [
     "--v=0",
 ]
 
+DARK = "--blink-settings=preferredColorScheme=0"
+
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; scripts/install_chromium.sh")
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from probes.report import render
-from tests.probes.report.browser import browse, needs_chromium, title, value, when_drawn, with_script
+from tests.probes.report.browser import DARK, browse, needs_chromium, title, value, when_drawn, with_script
 
-DARK = "--blink-settings=preferredColorScheme=0"
 MakeSummary = Callable[..., dict[str, Any]]
 Poison = Callable[..., Any]
 
