@@ -143,8 +143,9 @@ def curve_band(
     """Returns the ends of a band that holds the mean pass@k of problems like these at all k at once.
 
     The ends of `problem_interval`, moved apart by one common factor: the studentised maximum over k, as in `compare`.
-    The band lies within [0, 1] and is nowhere narrower than the interval at one k. With one family only, both ends are
-    NaN: cannot tell.
+    The band lies within [0, 1] and, made of the same weights, is nowhere narrower than the interval at one k. Where the
+    values of every problem rise along K, as pass@k does, so do both ends. With one family only, both ends are NaN:
+    cannot tell.
 
     Shapes:
         per_problem_PK: (P, K) float in [0, 1]. Returns two arrays (K,).
@@ -163,7 +164,10 @@ def curve_band(
     tail, resampled = _tail(confidence), _resample(values_PK, clusters, num_resamples, seed)
     if resampled is None:
         return _nan(values_PK.shape[1]), _nan(values_PK.shape[1])
-    return _band(resampled, tail, lowest=0.0, highest=1.0)
+    lo_K, hi_K = _band(resampled, tail, lowest=0.0, highest=1.0)
+    # A curve that rises and lies within the band lies within these ends too: the band still holds it.
+    rises = bool((np.diff(values_PK, axis=1) >= 0.0).all())
+    return (np.maximum.accumulate(lo_K), np.minimum.accumulate(hi_K[::-1])[::-1]) if rises else (lo_K, hi_K)
 
 
 def compare(

@@ -1,6 +1,6 @@
 """The summary of a run: every number of the report, computed from the stored draws.
 
-Owns: `summary.json` (schema `rlvr.summary/1`, described in docs/contracts.md), and the table for the terminal.
+Owns: `summary.json` (schema `rlvr.summary/2`, described in docs/contracts.md), and the table for the terminal.
 Does not own: estimates (`probes.estimators`, `probes.intervals`), the page (`probes.report`).
 
 The summary can be deleted and made again from index, stores and log history.

@@ -144,6 +144,40 @@ def test_the_band_is_nowhere_narrower_than_the_interval_and_stays_in_range():
     assert ((band_lo >= 0) & (band_hi <= 1)).all()
 
 
+def test_the_band_of_zeros_and_ones_at_one_k_is_clopper_pearson():
+    values = np.repeat([0.0, 1.0], [7, 3])[:, None]
+    lo, hi = curve_band(values, num_resamples=100_000)
+    assert lo[0] == pytest.approx(beta.ppf(0.025, 3, 8), abs=0.01)
+    assert hi[0] == pytest.approx(beta.ppf(0.975, 4, 7), abs=0.01)
+
+
+def test_the_band_at_more_k_is_never_narrower_and_copies_of_one_k_change_nothing():
+    values = np.random.default_rng(4).random((40, 3))
+    alone = np.array(curve_band(values[:, :1], seed=2))
+    np.testing.assert_allclose(curve_band(np.repeat(values[:, :1], 3, axis=1), seed=2), np.repeat(alone, 3, axis=1))
+    lo, hi = curve_band(values, seed=2)
+    assert lo[0] < alone[0, 0]
+    assert hi[0] > alone[1, 0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=2, max_size=12), st.integers(0, 5))
+def test_the_band_rises_with_the_curve_and_still_holds_the_interval(rows, seed):
+    values = np.sort(np.array(rows), axis=1)
+    band_lo, band_hi = curve_band(values, num_resamples=200, seed=seed)
+    lo, hi = problem_interval(values, num_resamples=200, seed=seed)
+    assert (np.diff(band_lo) >= 0).all()
+    assert (np.diff(band_hi) >= 0).all()
+    assert (band_lo <= lo + 1e-9).all()
+    assert (band_hi >= hi - 1e-9).all()
+
+
+def test_the_band_does_not_make_a_falling_curve_rise():
+    values = np.column_stack([np.full(30, 0.9), np.full(30, 0.1)])
+    lo, hi = curve_band(values)
+    assert lo[0] > hi[1]
+
+
 def test_the_band_of_one_family_cannot_tell():
     assert np.isnan(curve_band(np.full((3, 2), 0.5), ["a", "a", "a"])).all()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from probes.analyses.cells import Cells, cells_over_steps, expected_cells, four_cells, same_model_null
+from probes.analyses.cells import Cells, Transition, cells_over_steps, expected_cells, four_cells, same_model_null
 from probes.analyses.support import support
 from probes.estimators import Counts
 from probes.outcomes import CORRECT, WRONG, Outcomes
@@ -165,10 +165,15 @@ def test_flow_by_hand():
     assert flow.lost == {"b": 0, "e": 10}
     assert flow.forgetting == pytest.approx(3 / 5), "b, c and e were solved at some step and not at the last"
     assert [(each.base_only, each.rl_only) for each in flow.cells] == [(0, 0), (1, 1), (2, 0)]
+    assert flow.transitions == (
+        Transition(kept=2, lost=1, gained=1, never=1),  # a and e; b; c; d
+        Transition(kept=1, lost=2, gained=0, never=2),  # a; c and e; b and d
+    )
 
 
 def test_flow_of_one_probe_and_of_none():
-    assert cells_over_steps([(0, counts_from([1, 0]))]).forgetting == 0
+    alone = cells_over_steps([(0, counts_from([1, 0]))])
+    assert (alone.forgetting, alone.transitions) == (0, ())
     with pytest.raises(InputError, match="no probe"):
         cells_over_steps([])
 
