@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from probes.estimators import Counts
 
 
+COLUMNS = ("estimate", "se_draws", "lo", "hi")  # the form of --json; a band over all k is part of a report
+
+
 @click.command(cls=SpreadCommand)
 @click.argument("store", metavar="[DIR]", required=False, type=DIR)
 @click.option("--counts", "table", type=TABLE, help="CSV with the columns problem_id, n, c.")
@@ -56,7 +59,8 @@ def show_estimate(
     """Prints pass@k of the counts as a table or as JSON, with the notes that belong to them."""
     from probes.analyses.curves import curve_rows, pass_at_k_curve
 
-    values, errors = curve_rows(pass_at_k_curve(counts, ks, confidence, seed)), error_rows(counts, ks)
+    rows, errors = curve_rows(pass_at_k_curve(counts, ks, confidence, seed)), error_rows(counts, ks)
+    values = {k: {name: row[name] for name in COLUMNS} for k, row in rows.items()}
     if as_json:
         said = {"notes": notes} if notes else {}
         print_json({"num_problems": counts.num_problems, "pass@k": values, **errors, **said})

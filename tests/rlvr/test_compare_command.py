@@ -1,5 +1,7 @@
 """`rlvr compare`: what it refuses, that it goes on where it stopped, and what it writes."""
 
+import base64
+import gzip
 import json
 import os
 import signal
@@ -164,12 +166,21 @@ def test_the_report_opens_offline_and_names_every_arm(result, small):
     page = (small[1] / "report.html").read_text()
     assert all(f">{arm}<" in page for arm in ARMS)
     assert "One seed per arm" in page
-    assert "http://" not in page.split("<script>")[0].replace("http://www.w3.org", "")
+    assert "http://" not in page.split("<script>")[0]
+
+
+def test_the_report_has_a_part_for_each_run_and_its_draws(result, small):
+    page = (small[1] / "report.html").read_text()
+    assert all(f'data-name="{arm}-42"' in page for arm in ARMS)
+    evidence = json.loads(gzip.decompress(base64.b64decode(page.split('id="evidence-data">')[1].split("<")[0])))
+    assert [arm["arm"] for arm in evidence["arms"]] == ["", *(f"{arm}-42" for arm in ARMS)]
+    assert all(problem["draws"][0] for problem in evidence["problems"])
 
 
 def test_hostile_names_are_text_on_the_page(result):
     from probes.report.comparison import render_comparison
 
     hostile = json.loads(json.dumps(result).replace("grpo", "<script>alert(1)</script>"))
-    page = render_comparison(hostile)
+    page = render_comparison(hostile, {}, "no draws here")
+    assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert(1)" not in page
