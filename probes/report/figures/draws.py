@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.figures.style import band, line, names_of, new_figure, range_text, style
+from probes.report.figures.style import band, line, names_of, new_figure, place_title, range_text, style
 from probes.report.schema import Summary
 
 
@@ -28,7 +28,7 @@ def outcome_shares(summary: Summary) -> go.Figure:
     """Draws the share of each outcome among a step's draws, stacked; all draws of all problems, so not pass@1."""
     probes = summary["probes"]
     totals = [max(1, sum(probe["outcomes"].values())) for probe in probes]
-    figure = new_figure("training step", "share of draws", height=340)
+    figure = new_figure(place_title(probes), "share of draws", height=340)
     for outcome, colour in palette.OUTCOMES.items():
         counts = [probe["outcomes"].get(outcome, 0) for probe in probes]
         if not any(counts):

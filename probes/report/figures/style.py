@@ -140,6 +140,11 @@ def names_of(probes: Sequence[Probe]) -> list[str]:
     return [short(probe["label"].removeprefix("step ")) for probe in probes]
 
 
+def place_title(probes: Sequence[Probe]) -> str:
+    """Returns the title of an axis of probes: none where they are stores, whose names say it."""
+    return "training step" if all(probe["label"] == f"step {probe['step']}" for probe in probes) else ""
+
+
 def spread(num: int, most: int) -> set[int]:
     """Returns at most `most` of the indices 0 to num - 1, evenly spread, both ends included."""
     if num <= most:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.figures.style import names_of, style
+from probes.report.figures.style import names_of, place_title, style
 from probes.report.schema import Summary
 
 TRAINING_ROWS = {
@@ -70,7 +70,7 @@ def cost_over_steps(summary: Summary) -> go.Figure:
     _add_fixed(figure, summary)
     style(figure, height=110 + 130 * len(rows))
     figure.update_xaxes(type="category", showgrid=False)
-    figure.update_xaxes(title_text="training step", row=len(rows), col=1)
+    figure.update_xaxes(title_text=place_title(probes), row=len(rows), col=1)
     return figure.update_layout(bargap=0.4)
 
 
