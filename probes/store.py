@@ -348,9 +348,9 @@ class ProbeStore:
         problems = self.problems()
         row_of = {problem.problem_id: row for row, problem in enumerate(problems)}
         code_PD = np.full((len(problems), self._width()), NOT_DRAWN, dtype=np.int8)
-        for rows in self._chunks("draws", "SELECT problem_id, draw_index FROM draws"):
-            at = self._positions(rows, row_of)
-            code_PD[at] = NOT_JUDGED
+        for key, indices in self._drawn():
+            row = self._positions([(key, 0)], row_of)[0][0]
+            code_PD[row, indices] = NOT_JUDGED
         where = "verifier_id = ? AND draw_index < ?"
         query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
         for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
@@ -360,6 +360,17 @@ class ProbeStore:
             code_PD[at] = np.where(is_open, codes, code_PD[at])
         clusters = tuple(problem.cluster for problem in problems)
         return Outcomes(tuple(row_of), clusters, code_PD)
+
+    def _drawn(self) -> Iterator[tuple[str, Any]]:
+        """Yields (problem_id, its draw indices) for each writer; without a gap, these are not read one by one."""
+        query = "SELECT problem_id, COUNT(*), MIN(draw_index), MAX(draw_index) FROM draws GROUP BY problem_id"
+        one = "SELECT draw_index FROM draws WHERE problem_id = ?"
+        for connection in self._connections("draws"):
+            for key, num, smallest, largest in connection.execute(query):
+                if (smallest, largest) == (0, num - 1):
+                    yield key, slice(num)
+                else:
+                    yield key, [index for (index,) in connection.execute(one, (key,))]
 
     def counts(self, verifier_id: str | None = None) -> Counts:
         """Returns n and c of every problem under the plan noted last; see `Outcomes.counts`.
