@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.figures.style import names_of, style
+from probes.report.figures.style import names_of, probes_title, style
 from probes.report.schema import Summary
 
 TRAINING_ROWS = {
@@ -38,7 +38,7 @@ def training_curves(summary: Summary) -> go.Figure:
             row=number,
             col=1,
         )
-        figure.update_yaxes(title_text=TRAINING_ROWS[key], nticks=4, row=number, col=1)
+        figure.update_yaxes(title_text=TRAINING_ROWS[key], nticks=4, exponentformat="power", row=number, col=1)
     style(figure, height=90 + 125 * len(rows))
     figure.update_xaxes(title_text="training step", row=len(rows), col=1)
     return figure.update_layout(showlegend=False)
@@ -70,7 +70,7 @@ def cost_over_steps(summary: Summary) -> go.Figure:
     _add_fixed(figure, summary)
     style(figure, height=110 + 130 * len(rows))
     figure.update_xaxes(type="category", showgrid=False)
-    figure.update_xaxes(title_text="training step", row=len(rows), col=1)
+    figure.update_xaxes(title_text=probes_title(summary), row=len(rows), col=1)
     return figure.update_layout(bargap=0.4)
 
 
@@ -100,7 +100,7 @@ def _add_fixed(figure: go.Figure, summary: Summary) -> None:
     figure.add_scatter(
         x=names_of(probes),
         y=[probe["cost"]["fixed_draws"] / UNITS["draws"] for probe in probes],
-        name="with the same number for every problem",
+        name="a fixed number for all",
         mode="lines+markers",
         line={"color": palette.SECOND, "width": 2, "dash": "dash"},
         marker={"symbol": "square", "size": 7},
