@@ -7,6 +7,7 @@ The summary can be deleted and made again from index, stores and log history.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ TRAINING_KEYS = (
     "rollouts",
     "rollout_tokens",
 )
+NO_TRAINING = {"rollouts": None, "tokens": None, "train_seconds": None}
 NARROWED = "probe/narrowed"  # 1 where the paired band shows a loss at the largest k, else 0
 
 
@@ -222,7 +224,7 @@ def _probe_cost(probe: Measured) -> dict[str, Any]:
     """Returns what a probe cost; what training cost until then is added where its log is known."""
     num_problems, made = len(probe.counts.problem_ids), probe.outcomes.num_draws
     fixed = probe.plan.looks[-1] * num_problems if probe.plan else made
-    return {"draws": made, "fixed_draws": fixed, "seconds": probe.seconds, "rollouts": None, "tokens": None}
+    return {"draws": made, "fixed_draws": fixed, "seconds": probe.seconds, **NO_TRAINING}
 
 
 def _add_training_cost(records: Sequence[dict[str, Any]], log_history: Sequence[Mapping[str, Any]]) -> None:
@@ -230,17 +232,27 @@ def _add_training_cost(records: Sequence[dict[str, Any]], log_history: Sequence[
     spent = training_costs(log_history)
     for record in records:
         last = max((step for step in spent if step <= record["step"]), default=None)
-        rollouts, tokens = (None, None) if last is None else spent[last]
-        record["cost"] |= {"rollouts": rollouts, "tokens": tokens}
+        if last is not None:
+            record["cost"] |= spent[last]
 
 
-def training_costs(log_history: Sequence[Mapping[str, Any]]) -> dict[int, tuple[int | None, int | None]]:
-    """Returns (rollouts, tokens generated) by logged step; None where it is not known.
+def training_costs(log_history: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Returns rollouts, tokens generated and seconds of training by logged step; None where it is not known.
 
-    A supervised arm logs no reward. Its tokens are those of its demonstrations, if a model made them.
+    A supervised arm logs no reward. Its tokens are those of its demonstrations, if a model made them. The seconds are
+    TRL's `step_time`, a mean over the steps since the last log.
     """
     rows = {row["step"]: row for row in log_history if "loss" in row}
-    return {step: (row.get("rollouts"), _generated_tokens(row)) for step, row in rows.items()}
+    costs, seconds, before = {}, 0.0, 0
+    for step, row in sorted(rows.items()):
+        seconds += row.get("step_time", math.nan) * (step - before)
+        costs[step] = {
+            "rollouts": row.get("rollouts"),
+            "tokens": _generated_tokens(row),
+            "train_seconds": None if math.isnan(seconds) else round(seconds, 2),
+        }
+        before = step
+    return costs
 
 
 def _generated_tokens(row: Mapping[str, Any]) -> int | None:

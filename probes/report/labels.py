@@ -144,7 +144,8 @@ def cost_label(summary: Summary) -> str:
     spent = summary["probes"][-1]["cost"]
     return (
         f"Bars of cost by probe: {draws:,} draws in all, {fixed:,} with the same number for every problem; rollouts of "
-        f"training {count(spent['rollouts'])}, tokens {count(spent['tokens'])}."
+        f"training {count(spent['rollouts'])}, tokens {count(spent['tokens'])}, seconds "
+        f"{count(spent.get('train_seconds'))}."
     )
 
 

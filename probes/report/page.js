@@ -39,7 +39,7 @@
       node.after(saveButtons(slugOf(node)));
       node.classList.add("drawn");
     }
-    Plotly.react(node, copy.data, copy.layout, config());
+    Plotly.newPlot(node, copy.data, copy.layout, config()); // not react, whose moving of a flow would be half done in print
     if (slugOf(node).endsWith("gained_and_lost")) linkToProblems(node);
   }
 

@@ -86,9 +86,10 @@ class Modes(TypedDict):
 
 
 class Cost(TypedDict):
-    """What a probe cost, and what training had generated until then; null is not known.
+    """What a probe cost, and what training had cost until then; null is not known.
 
-    `fixed_draws` is what the largest number of draws of the plan would have been for every problem.
+    `fixed_draws` is what the largest number of draws of the plan would have been for every problem. `train_seconds` is
+    the time of the training steps, rollouts included, without probes; older summaries have none.
     """
 
     draws: int
@@ -96,6 +97,7 @@ class Cost(TypedDict):
     seconds: float | None
     rollouts: int | None
     tokens: int | None
+    train_seconds: NotRequired[float | None]
 
 
 class AgainstBase(TypedDict):

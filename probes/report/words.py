@@ -51,9 +51,9 @@ def signed_interval(difference: Difference) -> str:
     return f"[{signed(difference['lo'])}, {signed(difference['hi'])}]"
 
 
-def count(value: int | None) -> str:
+def count(value: float | None) -> str:
     """Returns `1,234`, or a dash for none."""
-    return NONE if value is None else f"{value:,}"
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def plural(count: int, noun: str) -> str:

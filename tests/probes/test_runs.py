@@ -22,7 +22,8 @@ def make_run(folder: Path, base: str = "base", seed: int = 42, later: list[list[
         path = make_store(folder / "probes" / f"store-{step}", name, correct)
         entry = ProbeEntry(step, str(path), Plan.fixed(16).to_json(), VERIFIER, 1.5)
         ProbeIndex(folder).add(entry)
-    rows = [{"step": s, "loss": 0.1, "reward": 0.5, "rollouts": 100 * s, "num_tokens": 900 * s} for s in range(1, 11)]
+    fixed = {"loss": 0.1, "reward": 0.5, "step_time": 0.5}
+    rows = [{"step": s, "rollouts": 100 * s, "num_tokens": 900 * s, **fixed} for s in range(1, 11)]
     facts = RunFacts(folder.name, "grpo", "a-model", {"seed": str(seed), "train_problems": "some"})
     write_summary(folder, 4, [row | log for row in rows], facts)
     return folder
@@ -56,8 +57,9 @@ def test_two_seeds_of_an_arm_are_one_arm(tmp_path: Path) -> None:
 
 def test_the_cost_of_a_probe_is_that_of_its_draws_and_of_training_until_then(tmp_path: Path) -> None:
     first, last = read_summary(make_run(tmp_path / "grpo-42"))["probes"]
-    assert first["cost"] == {"draws": 64, "fixed_draws": 64, "seconds": 1.5, "rollouts": None, "tokens": None}
-    assert last["cost"] == {"draws": 64, "fixed_draws": 64, "seconds": 1.5, "rollouts": 1000, "tokens": 9000}
+    probing = {"draws": 64, "fixed_draws": 64, "seconds": 1.5}
+    assert first["cost"] == probing | {"rollouts": None, "tokens": None, "train_seconds": None}
+    assert last["cost"] == probing | {"rollouts": 1000, "tokens": 9000, "train_seconds": 5.0}
 
 
 def test_unequal_rollouts_are_said(tmp_path: Path) -> None:

@@ -81,12 +81,18 @@ def test_the_shipped_comparison_is_of_eight_comparable_arms():
 
 def test_costs_by_step_by_hand():
     log = [
-        {"step": 1, "loss": 0.1, "reward": 0.5, "rollouts": 16, "num_tokens": 300.0},
+        {"step": 1, "loss": 0.1, "reward": 0.5, "rollouts": 16, "num_tokens": 300.0, "step_time": 2.0},
         {"step": 1, "probe/pass@1": 0.2},
         {"step": 2, "loss": 0.1, "rollouts": 40, "rollout_tokens": 900, "num_tokens": 77.0},
         {"step": 3, "loss": 0.1, "num_tokens": 77.0},
     ]
-    assert training_costs(log) == {1: (16, 300), 2: (40, 900), 3: (None, None)}
+    found = {step: tuple(cost.values()) for step, cost in training_costs(log).items()}
+    assert found == {1: (16, 300, 2.0), 2: (40, 900, None), 3: (None, None, None)}
+
+
+def test_time_of_training_is_the_sum_over_steps_of_the_logged_means():
+    log = [{"step": 1, "loss": 0.1, "step_time": 2.0}, {"step": 5, "loss": 0.1, "step_time": 0.5}]
+    assert [cost["train_seconds"] for cost in training_costs(log).values()] == [2.0, 4.0]
 
 
 @pytest.fixture(scope="module")

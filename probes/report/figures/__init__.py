@@ -25,7 +25,7 @@ from probes.report.figures.draws import (
     rates_over_steps,
 )
 from probes.report.figures.problems import accuracy_histogram, cells_and_null, flow_of_problems, gained_and_lost
-from probes.report.figures.style import short, style
+from probes.report.figures.style import is_run, short, style
 from probes.report.figures.training import TRAINING_ROWS, cost_over_steps, cost_rows, training_curves, training_rows
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "entropy_panels",
     "flow_of_problems",
     "gained_and_lost",
+    "is_run",
     "outcome_shares",
     "pass_at_k_curves",
     "pass_at_k_over_steps",

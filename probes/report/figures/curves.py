@@ -17,10 +17,12 @@ from probes.report.figures.style import (
     difference_at,
     differences_of,
     estimates_of,
+    is_run,
     k_axis,
     line,
     names_of,
     new_figure,
+    probes_title,
     range_text,
     short,
     spread,
@@ -31,6 +33,7 @@ from probes.report.schema import Probe, Summary
 MAX_BANDS = 4
 BAND = ("band_lo", "band_hi")
 MAX_LEGEND_STEPS = 7
+MAX_POINT_NAMES = 5
 
 
 def pass_at_k_curves(summary: Summary, max_named: int = MAX_LEGEND_STEPS) -> go.Figure:
@@ -100,10 +103,10 @@ def difference_heat_map(summary: Summary) -> go.Figure:
     probes = [probe for probe in summary["probes"] if probe["against_base"]]
     table = [[difference_at(probe, k) for k in summary["k"]] for probe in probes]
     largest = max((abs(cell["difference"] or 0.0) for row in table for cell in row if cell), default=0.0) or 1.0
-    figure = new_figure("k, draws allowed", "training step", height=min(760, 170 + 30 * len(probes)))
+    figure = new_figure("k, draws allowed", probes_title(summary), height=min(760, 170 + 30 * len(probes)))
     figure.add_heatmap(
         x=[str(k) for k in summary["k"]],
-        y=[str(probe["step"]) for probe in probes],
+        y=names_of(probes),
         z=[[cell["difference"] if cell else None for cell in row] for row in table],
         text=[[VERDICT_MARKS[cell["verdict"]][2] if cell else "" for cell in row] for row in table],
         customdata=[[band_and_verdict(cell) for cell in row] for row in table],
@@ -115,7 +118,7 @@ def difference_heat_map(summary: Summary) -> go.Figure:
         colorbar={"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 10, "tickformat": ".2~f"},
         xgap=2,
         ygap=2,
-        hovertemplate="step %{y}, k = %{x}<br>%{z:+.3f} %{customdata}<extra></extra>",
+        hovertemplate="%{y}, k = %{x}<br>%{z:+.3f} %{customdata}<extra></extra>",
     )
     figure.update_xaxes(type="category", showgrid=False)
     return figure.update_yaxes(type="category", showgrid=False)
@@ -149,24 +152,39 @@ def entropy_and_coverage(summary: Summary) -> go.Figure:
     colours = [palette.INK, *palette.step_colours(len(probes) - 1)]
     for column, (name, values) in enumerate(panels.items(), 1):
         known = [i for i, value in enumerate(values) if value is not None and estimates_of(probes[i], [k])[1]]
+        xs = [value for value in (values[i] for i in known) if value is not None]
+        ys = [estimates_of(probes[i], [k])[1][0]["estimate"] or 0.0 for i in known]
+        named = spread(len(known), MAX_POINT_NAMES)
         figure.add_scatter(
-            x=[values[i] for i in known],
-            y=[estimates_of(probes[i], [k])[1][0]["estimate"] for i in known],
-            text=[names_of(probes)[i] for i in known],
-            mode="lines+markers+text",
+            x=xs,
+            y=ys,
+            text=[names_of(probes)[i] if place in named else "" for place, i in enumerate(known)],
+            customdata=[names_of(probes)[i] for i in known],
+            mode="lines+markers+text" if is_run(summary) else "markers+text",  # stores have no order
             name=name,
-            textposition="top center",
+            textposition=_beside_the_line(xs, ys),
             line={"color": palette.MUTED, "width": 1.2},
-            marker={"color": [colours[i] for i in known], "size": 10},
-            hovertemplate=f"%{{text}}: {name} %{{x:.3f}}, pass@{k} %{{y:.3f}}<extra></extra>",
+            marker={
+                "color": [colours[i] for i in known],
+                "symbol": ["circle" if i else "square" for i in known],
+                "size": 9,
+            },
+            hovertemplate=f"%{{customdata}}: {name} %{{x:.3f}}, pass@{k} %{{y:.3f}}<extra></extra>",
             cliponaxis=False,
             row=1,
             col=column,
         )
-        figure.update_xaxes(title_text=f"{name}, nats", row=1, col=column)
+        figure.update_xaxes(title_text=f"{name}, nats", nticks=4, tickangle=0, row=1, col=column)
     style(figure, height=340)
     figure.update_yaxes(title_text=f"pass@{k}", row=1, col=1)
     return figure.update_layout(showlegend=False)
+
+
+def _beside_the_line(xs: Sequence[float], ys: Sequence[float]) -> list[str]:
+    """Returns where the name of each point stands: towards the middle of the panel, off a line from end to end."""
+    rises = (xs[0] - xs[-1]) * (ys[0] - ys[-1]) >= 0 if xs else True
+    left, right = ("bottom right", "top left") if rises else ("top right", "bottom left")
+    return [left if 2 * x < min(xs) + max(xs) else right for x in xs]
 
 
 def entropy_panels(summary: Summary) -> dict[str, list[float | None]]:

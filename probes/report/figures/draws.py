@@ -8,8 +8,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.figures.style import band, line, names_of, new_figure, place_title, range_text, style
+from probes.report.figures.style import band, line, names_of, new_figure, patterned, probes_title, range_text, style
 from probes.report.schema import Summary
+
+OUTCOME_PATTERNS = {"unparsed": "/", "truncated": "\\", "timeout": "x", "error": "."}
 
 
 def rates_over_steps(summary: Summary) -> go.Figure:
@@ -28,7 +30,7 @@ def outcome_shares(summary: Summary) -> go.Figure:
     """Draws the share of each outcome among a step's draws, stacked; all draws of all problems, so not pass@1."""
     probes = summary["probes"]
     totals = [max(1, sum(probe["outcomes"].values())) for probe in probes]
-    figure = new_figure(place_title(probes), "share of draws", height=340)
+    figure = new_figure(probes_title(summary), "share of draws", height=340)
     for outcome, colour in palette.OUTCOMES.items():
         counts = [probe["outcomes"].get(outcome, 0) for probe in probes]
         if not any(counts):
@@ -38,8 +40,8 @@ def outcome_shares(summary: Summary) -> go.Figure:
             y=[count / total for count, total in zip(counts, totals, strict=True)],
             customdata=counts,
             name=outcome,
-            marker_color=colour,
-            hovertemplate=f"step %{{x}}: {outcome} %{{y:.1%}} (%{{customdata}} draws)<extra></extra>",
+            marker=patterned(colour, OUTCOME_PATTERNS.get(outcome, "")),
+            hovertemplate=f"%{{x}}: {outcome} %{{y:.1%}} (%{{customdata}} draws)<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.25, legend_traceorder="normal")
     figure.update_xaxes(type="category", showgrid=False)

@@ -10,9 +10,11 @@ from typing import Any
 import plotly.graph_objects as go
 
 from probes.report import palette
-from probes.report.schema import Difference, Estimate, Probe
+from probes.report.schema import Difference, Estimate, Probe, Summary
+from probes.report.words import places
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+MAX_NAME = 14  # letters of a store's name at an axis; on a phone more leave no room for the plot
 VERDICT_MARKS = {
     "gain": (palette.GAIN, "triangle-up", "+"),
     "loss": (palette.LOSS, "triangle-down", "−"),  # noqa: RUF001 - the minus sign, as wide as the plus
@@ -76,14 +78,14 @@ def band(
     group: str | None = None,
     ends: tuple[str, str] = ("lo", "hi"),
 ) -> go.Scatter:
-    """Returns the area between lower and upper bounds, without the points that have none."""
+    """Returns the area between lower and upper bounds, without the points that have none; a bar where there is one."""
     low, high = ends
     known = [(x, r[low], r[high]) for x, r in zip(xs, ranges, strict=True) if r[low] is not None]
     return go.Scatter(
         x=[x for x, _, _ in known] + [x for x, _, _ in reversed(known)],
         y=[hi for _, _, hi in known] + [lo for _, lo, _ in reversed(known)],
         mode="lines",
-        line_width=0,
+        line={"color": palette.band(colour), "width": 0 if len(known) > 1 else 8},
         fill="toself",
         fillcolor=palette.band(colour),
         hoverinfo="skip",
@@ -136,13 +138,27 @@ def short(name: str) -> str:
 
 
 def names_of(probes: Sequence[Probe]) -> list[str]:
-    """Returns what stands at the axis for each probe: the step, or the name of a store."""
-    return [short(probe["label"].removeprefix("step ")) for probe in probes]
+    """Returns what stands at the axis for each probe: the step, or the name of a store, cut.
+
+    No two are the same, because plotly puts bars of one name on top of each other.
+    """
+    names = [_cut(short(probe["label"].removeprefix("step "))) for probe in probes]
+    return [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names, start=1)]
 
 
-def place_title(probes: Sequence[Probe]) -> str:
-    """Returns the title of an axis of probes: none where they are stores, whose names say it."""
-    return "training step" if all(probe["label"] == f"step {probe['step']}" for probe in probes) else ""
+def _cut(name: str) -> str:
+    """Returns a name of at most `MAX_NAME` letters; the end of a longer one is left out."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
+
+
+def is_run(summary: Summary) -> bool:
+    """Returns whether the probes are steps of one run, not stores."""
+    return places(summary) == "step"
+
+
+def probes_title(summary: Summary) -> str:
+    """Returns the title of an axis of probes; names of stores need none."""
+    return "training step" if is_run(summary) else ""
 
 
 def spread(num: int, most: int) -> set[int]:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from probes.report import palette
-from probes.report.figures.style import names_of, place_title, style
+from probes.report.figures.style import names_of, probes_title, style
 from probes.report.schema import Summary
 
 TRAINING_ROWS = {
@@ -38,7 +38,7 @@ def training_curves(summary: Summary) -> go.Figure:
             row=number,
             col=1,
         )
-        figure.update_yaxes(title_text=TRAINING_ROWS[key], nticks=4, row=number, col=1)
+        figure.update_yaxes(title_text=TRAINING_ROWS[key], nticks=4, exponentformat="power", row=number, col=1)
     style(figure, height=90 + 125 * len(rows))
     figure.update_xaxes(title_text="training step", row=len(rows), col=1)
     return figure.update_layout(showlegend=False)
@@ -54,9 +54,10 @@ COST_ROWS = {
     "draws": "draws, thousands",
     "rollouts": "rollouts, thousands",
     "tokens": "tokens, millions",
-    "seconds": "seconds of probing",
+    "train_seconds": "training, minutes",
+    "seconds": "probe, seconds",
 }
-UNITS = {"draws": 1e3, "rollouts": 1e3, "tokens": 1e6, "seconds": 1.0}
+UNITS = {"draws": 1e3, "rollouts": 1e3, "tokens": 1e6, "train_seconds": 60.0, "seconds": 1.0}
 
 
 def cost_over_steps(summary: Summary) -> go.Figure:
@@ -64,19 +65,19 @@ def cost_over_steps(summary: Summary) -> go.Figure:
     rows, probes = cost_rows(summary), summary["probes"]
     figure = make_subplots(rows=max(1, len(rows)), cols=1, shared_xaxes=True, vertical_spacing=0.08)
     for number, key in enumerate(rows, 1):
-        values = [dict(probe["cost"])[key] for probe in probes]
+        values = [probe["cost"].get(key) for probe in probes]
         _add_cost(figure, names_of(probes), values, key, number)
         figure.update_yaxes(title_text=COST_ROWS[key], nticks=4, rangemode="tozero", row=number, col=1)
     _add_fixed(figure, summary)
     style(figure, height=110 + 130 * len(rows))
     figure.update_xaxes(type="category", showgrid=False)
-    figure.update_xaxes(title_text=place_title(probes), row=len(rows), col=1)
+    figure.update_xaxes(title_text=probes_title(summary), row=len(rows), col=1)
     return figure.update_layout(bargap=0.4)
 
 
 def cost_rows(summary: Summary) -> list[str]:
     """Returns the costs that are known at some probe, in the order drawn."""
-    return [key for key in COST_ROWS if any(dict(probe["cost"])[key] is not None for probe in summary["probes"])]
+    return [key for key in COST_ROWS if any(probe["cost"].get(key) is not None for probe in summary["probes"])]
 
 
 def _add_cost(figure: go.Figure, names: list[str], values: list[Any], key: str, row: int) -> None:
@@ -88,7 +89,7 @@ def _add_cost(figure: go.Figure, names: list[str], values: list[Any], key: str, 
         name="made" if key == "draws" else COST_ROWS[key],
         showlegend=key == "draws",
         marker_color=palette.FIRST,
-        hovertemplate=f"%{{x}}: %{{customdata:,}} {key}<extra></extra>",
+        hovertemplate=f"%{{x}}: %{{customdata:,}} {key.removeprefix('train_')}<extra></extra>",
         row=row,
         col=1,
     )
@@ -100,7 +101,7 @@ def _add_fixed(figure: go.Figure, summary: Summary) -> None:
     figure.add_scatter(
         x=names_of(probes),
         y=[probe["cost"]["fixed_draws"] / UNITS["draws"] for probe in probes],
-        name="with the same number for every problem",
+        name="a fixed number for all",
         mode="lines+markers",
         line={"color": palette.SECOND, "width": 2, "dash": "dash"},
         marker={"symbol": "square", "size": 7},

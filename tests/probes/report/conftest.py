@@ -115,6 +115,7 @@ def _probe(step: int, c: np.ndarray, base: np.ndarray, random: np.random.Generat
             "seconds": 20.1,
             "rollouts": 512 * step,
             "tokens": 9000 * step,
+            "train_seconds": 3.0 * step,
         },
         "arm_id": f"{step:016x}",
         "num_draws": total,

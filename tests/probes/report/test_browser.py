@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from probes.report import render
-from tests.probes.report.browser import DARK, browse, needs_chromium, opened, title, value, when_drawn, with_script
+from tests.probes.report.browser import (
+    DARK,
+    IS_DONE,
+    browse,
+    needs_chromium,
+    opened,
+    title,
+    value,
+    when_drawn,
+    with_script,
+)
 
 MakeSummary = Callable[..., dict[str, Any]]
 Poison = Callable[..., Any]
@@ -91,6 +101,18 @@ def test_prints(tmp_path: Path, make_summary: MakeSummary) -> None:
         printed = base64.b64decode(tab.call("Page.printToPDF", printBackground=True)["data"])
     assert printed.startswith(b"%PDF")
     assert len(printed) > 50_000
+
+
+def test_the_flow_is_whole_when_the_page_is_printed(tmp_path: Path, make_summary: MakeSummary) -> None:
+    """A browser takes the picture at once: what plotly moves slowly would be half on its way."""
+    (tmp_path / "report.html").write_text(render(make_summary()), encoding="utf-8")
+    ends = "[...document.querySelectorAll('#plot-flow_of_problems .node-rect')].map((n) => n.getBoundingClientRect().x)"
+    with opened(tmp_path) as tab:
+        tab.open((tmp_path / "report.html").as_uri(), IS_DONE)
+        assert max(tab.evaluate(ends)) > 700
+        found = tab.evaluate(f"window.dispatchEvent(new Event('beforeprint')), {ends}")
+    assert len(found) == 8
+    assert 500 < max(found) < 700
 
 
 def test_figures_are_saved_as_svg_png_and_csv(tmp_path: Path, make_summary: MakeSummary) -> None:
