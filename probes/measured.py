@@ -69,9 +69,9 @@ class Measured:
     @cached_property
     def answers(self) -> Answers:
         """Statistics of the answers among the first draws; reads them once."""
-        rows = list(self.store.answers(self.verifier_id, self.num_first))
-        entropy = answer_entropy(rows, self.num_first)
-        return Answers(entropy, distinct_correct(rows, self.outcomes.problem_ids, self.num_first))
+        found = self.store.answers(self.verifier_id, self.num_first)
+        entropy = answer_entropy(found, self.num_first)
+        return Answers(entropy, distinct_correct(found, self.outcomes.problem_ids, self.num_first))
 
 
 def measure_probe(index: ProbeIndex, entry: ProbeEntry) -> Measured:

@@ -25,9 +25,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -290,11 +290,21 @@ class ProbeStore:
             if waiting[row_of[draw.problem_id], draw.draw_index]:
                 yield draw
 
-    def answers(self, verifier_id: str, num_first: int = MAX_DRAWS) -> Iterator[tuple[str, int, Outcome, str | None]]:
-        """Yields (problem_id, draw_index, outcome, answer) for the first draws of each problem, in no order."""
-        query = "SELECT problem_id, draw_index, outcome, answer FROM verdicts WHERE verifier_id = ? AND draw_index < ?"
-        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, (verifier_id, num_first)):
-            yield problem_id, draw_index, OUTCOMES[outcome], answer
+    def answers(self, verifier_id: str, num_first: int = MAX_DRAWS) -> Counter[tuple[str, str, str | None]]:
+        """Returns how many of the first draws of each problem have an outcome and an answer.
+
+        The keys are (problem_id, outcome, answer). A draw with verdicts of two writers counts once, as in `outcomes`.
+        """
+        where, values = "FROM verdicts WHERE verifier_id = ? AND draw_index < ?", (verifier_id, num_first)
+        if len(list(self.path.glob("verdicts-*.sqlite"))) < 2:  # no draw stands twice in one file
+            rows = self._rows("verdicts", f"SELECT problem_id, outcome, answer {where}", values)
+            return Counter(cast("Iterator[tuple[str, str, str | None]]", rows))
+        verdict_of: dict[tuple[str, int], tuple[str, str | None]] = {}
+        query = f"SELECT problem_id, draw_index, outcome, answer {where}"
+        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, values):
+            if verdict_of.get((problem_id, draw_index), (Outcome.ERROR,))[0] == Outcome.ERROR:
+                verdict_of[problem_id, draw_index] = outcome, answer
+        return Counter((problem_id, *verdict) for (problem_id, _), verdict in verdict_of.items())
 
     def num_repeated_draws(self) -> int:
         """Returns how many draw indices stand in the files of two writers or more."""
@@ -347,30 +357,34 @@ class ProbeStore:
         """Returns the outcomes that stand in a column of the verdicts: `outcome` or `other`."""
         problems = self.problems()
         row_of = {problem.problem_id: row for row, problem in enumerate(problems)}
-        code_PD = np.full((len(problems), self._width()), NOT_DRAWN, dtype=np.int8)
-        for key, indices in self._drawn():
-            row = self._positions([(key, 0)], row_of)[0][0]
-            code_PD[row, indices] = NOT_JUDGED
+        drawn = list(self._drawn())
+        code_PD = np.full((len(problems), max((width for _, width, _ in drawn), default=0)), NOT_DRAWN, dtype=np.int8)
+        for key, _, indices in drawn:
+            self._require_known([key], row_of)
+            code_PD[row_of[key], indices] = NOT_JUDGED
         where = "verifier_id = ? AND draw_index < ?"
         query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
         for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
             at = self._positions(rows, row_of)
-            codes = np.array([CODES[OUTCOMES[row[2]]] for row in rows], dtype=np.int8)
+            codes = np.array([CODES[row[2]] for row in rows], dtype=np.int8)
             is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
             code_PD[at] = np.where(is_open, codes, code_PD[at])
         clusters = tuple(problem.cluster for problem in problems)
         return Outcomes(tuple(row_of), clusters, code_PD)
 
-    def _drawn(self) -> Iterator[tuple[str, Any]]:
-        """Yields (problem_id, its draw indices) for each writer; without a gap, these are not read one by one."""
+    def _drawn(self) -> Iterator[tuple[str, int, Any]]:
+        """Yields (problem_id, largest draw index and 1, draw indices) for each writer.
+
+        Where the indices have no gap, they are not read one by one.
+        """
         query = "SELECT problem_id, COUNT(*), MIN(draw_index), MAX(draw_index) FROM draws GROUP BY problem_id"
         one = "SELECT draw_index FROM draws WHERE problem_id = ?"
         for connection in self._connections("draws"):
             for key, num, smallest, largest in connection.execute(query):
-                if (smallest, largest) == (0, num - 1):
-                    yield key, slice(num)
-                else:
-                    yield key, [index for (index,) in connection.execute(one, (key,))]
+                if largest >= MAX_DRAWS:
+                    raise StoreError(f"{self.path}: holds draw {largest}; expected indices below {MAX_DRAWS}.")
+                has_gap = (smallest, largest) != (0, num - 1)
+                yield key, largest + 1, [i for (i,) in connection.execute(one, (key,))] if has_gap else slice(num)
 
     def counts(self, verifier_id: str | None = None) -> Counts:
         """Returns n and c of every problem under the plan noted last; see `Outcomes.counts`.
@@ -387,35 +401,32 @@ class ProbeStore:
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
-    def _width(self) -> int:
-        """Returns the largest draw index of the store and 1, checked."""
-        largest = max((row[0] or 0 for row in self._rows("draws", "SELECT MAX(draw_index) FROM draws")), default=-1)
-        if largest >= MAX_DRAWS:
-            raise StoreError(f"{self.path}: holds draw {largest}; expected indices below {MAX_DRAWS}.")
-        return int(largest) + 1
-
     def _positions(self, rows: Sequence[Sequence[Any]], row_of: Mapping[str, int]) -> tuple[Any, Any]:
         """Returns the matrix positions of (problem_id, draw_index, ...) rows."""
-        if unknown := next((row[0] for row in rows if row[0] not in row_of), None):
+        self._require_known((row[0] for row in rows), row_of)
+        return np.array([row_of[row[0]] for row in rows]), np.array([row[1] for row in rows])
+
+    def _require_known(self, problem_ids: Iterable[str], known: Mapping[str, int]) -> None:
+        """Raises `StoreError` for a problem that the store's problems lack."""
+        if unknown := next((problem_id for problem_id in problem_ids if problem_id not in known), None):
             raise StoreError(
                 f"{self.path}: a row names problem {unknown}, which problems.jsonl lacks; restore the file."
             )
-        return np.array([row_of[row[0]] for row in rows]), np.array([row[1] for row in rows])
 
     def _chunks(
         self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
     ) -> Iterator[list[Sequence[Any]]]:
         """Yields the rows of `_rows` in lists of bounded length."""
-        rows = self._rows(kind, query, values, column)
-        while chunk := list(islice(rows, READ_ROWS)):
-            yield chunk
+        for connection in self._connections(kind, column):
+            cursor = connection.execute(query, values)
+            while chunk := cursor.fetchmany(READ_ROWS):
+                yield chunk
 
     def _rows(
         self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
     ) -> Iterator[Sequence[Any]]:
         """Yields the rows of a query over the files of all writers that have the column."""
-        for connection in self._connections(kind, column):
-            yield from connection.execute(query, values)
+        return chain.from_iterable(self._chunks(kind, query, values, column))
 
     def _connections(self, kind: str, column: str = "problem_id") -> Iterator[sqlite3.Connection]:
         """Yields an open file of each writer that has the column, one after another."""

@@ -8,8 +8,8 @@ of a plan that stops early would show more answers of hard problems than of easy
 Does not own: what counts as one answer: the verifier's normal form (`rlvr.verdicts.Verdict.answer`).
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from probes.estimators import fail_at_k
 from rlvr.errors import InputError
 from rlvr.verdicts import Outcome
 
-AnswerRow = tuple[str, int, Outcome, str | None]
+AnswerTimes = Mapping[tuple[str, str, str | None], int]  # draws by (problem_id, outcome, answer)
 
 
 @dataclass(frozen=True)
@@ -53,33 +53,29 @@ class DistinctCorrect:
     per_problem: dict[str, float]
 
 
-def answer_entropy(rows: Iterable[AnswerRow], num_first: int) -> AnswerEntropy:
+def answer_entropy(found: AnswerTimes, num_first: int) -> AnswerEntropy:
     """Returns -sum f log f over the distinct answers of each problem, f their shares among draws with an answer.
 
     A plug-in estimate: on average too low by about (answers - 1) / (2 draws). Compare arms at equal `num_first`.
 
     Args:
-        rows: (problem_id, draw_index, outcome, answer), as `ProbeStore.answers` yields them.
-        num_first: draws of each problem to read; a plan's first look, so that all problems have them.
-
-    Raises:
-        InputError: `num_first` is below 1.
+        found: draws by (problem_id, outcome, answer), as `ProbeStore.answers` returns them.
+        num_first: draws of each problem among them; a plan's first look, so that all problems have them.
 
     Source: Wu et al. 2025 (arXiv 2507.14843).
     """
-    answers, num_without = defaultdict[str, Counter[str]](Counter), 0
-    for problem_id, _, _, answer in _first(rows, num_first):
-        if answer is None:
-            num_without += 1
-        else:
-            answers[problem_id][answer] += 1
-    entropies = {problem_id: _entropy(found) for problem_id, found in answers.items()}
+    times = defaultdict[str, defaultdict[str, int]](lambda: defaultdict(int))
+    for (problem_id, _, answer), num in found.items():
+        if answer is not None:
+            times[problem_id][answer] += num
+    num_without = sum(num for (_, _, answer), num in found.items() if answer is None)
+    entropies = {problem_id: _entropy(list(each.values())) for problem_id, each in times.items()}
     mean = float(np.mean(list(entropies.values()))) if entropies else float("nan")
     return AnswerEntropy(mean, entropies, num_first, num_without)
 
 
 def distinct_correct(
-    rows: Iterable[AnswerRow], problem_ids: Sequence[str], num_first: int, num_draws: int | None = None
+    found: AnswerTimes, problem_ids: Sequence[str], num_first: int, num_draws: int | None = None
 ) -> DistinctCorrect:
     """Returns the expected number of distinct correct answers among `num_draws` of the first `num_first` draws.
 
@@ -87,40 +83,34 @@ def distinct_correct(
     be compared at the smaller one.
 
     Args:
-        rows: (problem_id, draw_index, outcome, answer), as `ProbeStore.answers` yields them.
+        found: draws by (problem_id, outcome, answer), as `ProbeStore.answers` returns them.
         problem_ids: all problems; one without a correct answer counts 0.
-        num_first: draws of each problem to read.
+        num_first: draws of each problem among them.
         num_draws: m; by default `num_first`.
 
     Raises:
-        InputError: `num_first` is below 1, or `num_draws` is not between 1 and `num_first`.
+        InputError: `num_draws` is not between 1 and `num_first`.
 
     Source: Hurlbert 1971, "The nonconcept of species diversity", equation 14.
     """
     num_draws = num_draws or num_first
     if not 1 <= num_draws <= num_first:
         raise InputError(f"num_draws: {num_draws} is not between 1 and the {num_first} draws that are read.")
-    answers = defaultdict[str, Counter[str]](Counter)
-    for problem_id, _, outcome, answer in _first(rows, num_first):
-        if outcome is Outcome.CORRECT and answer is not None:
-            answers[problem_id][answer] += 1
-    found = {problem_id: _expected(answers[problem_id], num_first, num_draws) for problem_id in problem_ids}
-    return DistinctCorrect(num_draws, float(np.mean(list(found.values()))), found)
+    times = defaultdict[str, list[int]](list)
+    for (problem_id, outcome, answer), num in found.items():
+        if outcome == Outcome.CORRECT and answer is not None:
+            times[problem_id].append(num)
+    expected = {problem_id: _expected(times[problem_id], num_first, num_draws) for problem_id in problem_ids}
+    return DistinctCorrect(num_draws, float(np.mean(list(expected.values()))), expected)
 
 
-def _first(rows: Iterable[AnswerRow], num_first: int) -> Iterable[AnswerRow]:
-    if num_first < 1:
-        raise InputError(f"num_first: {num_first} is too small; expected at least 1.")
-    return (row for row in rows if row[1] < num_first)
-
-
-def _entropy(found: Counter[str]) -> float:
-    shares = np.array(list(found.values())) / found.total()
+def _entropy(times: Sequence[int]) -> float:
+    shares = np.array(times) / sum(times)
     return float(-(shares * np.log(shares)).sum()) + 0.0  # not -0.0
 
 
-def _expected(found: Counter[str], num_first: int, num_draws: int) -> float:
-    times = np.array(list(found.values()), dtype=np.int64)
-    if not times.size:
+def _expected(times: Sequence[int], num_first: int, num_draws: int) -> float:
+    if not times:
         return 0.0
-    return float((1.0 - fail_at_k(np.full_like(times, num_first), times, num_draws)).sum())
+    times_U = np.array(times, dtype=np.int64)
+    return float((1.0 - fail_at_k(np.full_like(times_U, num_first), times_U, num_draws)).sum())

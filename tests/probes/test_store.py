@@ -169,6 +169,17 @@ def test_writers_share_a_store_and_are_read_as_one(tmp_path):
     assert indices(first) == indices(second) == {IDS[0]: {0}, IDS[1]: {0}}
 
 
+def test_answers_are_counted_among_the_first_draws_only_and_a_draw_of_two_writers_once(tmp_path):
+    first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
+    first.add_draws([draw(IDS[0], index) for index in range(4)])
+    judged = [Verdict(Outcome.CORRECT, "7", ""), Verdict(Outcome.CORRECT, "7", ""), Verdict(Outcome.ERROR, None, "")]
+    first.add_verdicts("v", [(IDS[0], index, each) for index, each in enumerate([*judged, judged[0]])])
+    assert first.answers("v", 3) == {(IDS[0], "correct", "7"): 2, (IDS[0], "error", None): 1}
+    second = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1)
+    second.add_verdicts("v", [(IDS[0], 2, Verdict(Outcome.WRONG, "8", "")), (IDS[0], 0, judged[2])])
+    assert first.answers("v", 3) == {(IDS[0], "correct", "7"): 2, (IDS[0], "wrong", "8"): 1}
+
+
 def test_verdicts_can_be_deleted_and_made_again(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0)])
