@@ -248,7 +248,7 @@ def differences(part: Part) -> go.Figure:
             )
         figure.add_vline(x=0, line_color=palette.INK, line_width=1, row=1, col=column)
     figures.style(figure, height=110 + 32 * len(names))
-    figure.update_xaxes(title_text="arm minus base", tickformat="+.2f", nticks=4, tickangle=0)
+    figure.update_xaxes(title_text="arm minus base", tickformat="+.2~f", nticks=3, tickangle=0)
     return figure.update_layout(showlegend=False, margin_t=40)
 
 
