@@ -4,8 +4,8 @@ Owns: every colour that a figure may use, and for each its twin on a dark page.
 Does not own: the colours of the page around the figures (`page.css`).
 
 Figures are built with the light colours. The page's script exchanges each by its twin in `DARK`, so a figure must take
-its colours from here. Steps get a ramp whose lightness changes monotonically, and verdicts differ in marker shape too,
-so neither rests on hue alone.
+its colours from here. Steps get a ramp whose lightness changes monotonically; outcomes differ in hatching too, and
+verdicts in the shape of their mark. None rests on hue alone.
 """
 
 INK = "#1f2328"
@@ -24,12 +24,12 @@ SECOND = "#7b3fa0"
 OUTCOMES = {
     "correct": GAIN,
     "wrong": LOSS,
-    "unparsed": "#d99a1c",
-    "truncated": "#b0588f",
-    "timeout": "#4f9d8f",
+    "unparsed": "#e8c547",
+    "truncated": "#7a3b74",
+    "timeout": "#86c9bc",
     "error": "#24292f",
 }
-"""Colour by outcome, in the order of the stack."""
+"""Colour by outcome, in the order of the stack; neighbours differ in lightness."""
 
 _PAIRS = {
     INK: "#e6edf3",
@@ -42,9 +42,9 @@ _PAIRS = {
     CANNOT_TELL: "#a3adb8",
     FIRST: "#4fc7b5",
     SECOND: "#c99bf0",
-    "#d99a1c": "#e9bd5b",
-    "#b0588f": "#d78abb",
-    "#4f9d8f": "#7fcabd",
+    "#e8c547": "#8a6d1c",
+    "#7a3b74": "#e6b3d6",
+    "#86c9bc": "#3f8579",
     "#24292f": "#f0f3f6",
 }
 
