@@ -35,8 +35,9 @@ class TestContract(EngineContract):
 
 
 def workers() -> list[int]:
-    """The processes in which Ray runs our actors."""
-    return [each.pid for each in psutil.process_iter() if any("ray::Worker" in part for part in each.cmdline())]
+    """The processes in which Ray runs our actors; one that has ended and waits for its parent has no command line."""
+    found = psutil.process_iter(["cmdline"])
+    return [each.pid for each in found if any("ray::Worker" in part for part in each.info["cmdline"] or [])]
 
 
 @pytest.mark.slow
