@@ -1,8 +1,8 @@
 """The store: durable draws of one arm on one problem set, and verdicts beside them.
 
-Owns: the folder of one probe, its SQLite files, what survives a crash, and who may write.
-Does not own: which draws are owed (`probes.plan`, `probes.outcomes`), how they are made (`probes.engines`) or judged
-(`rlvr.verifiers`).
+Owns: the folder of one probe, what its rows mean, and who may write.
+Does not own: its SQLite files (`probes.writer_files`), which draws are owed (`probes.plan`, `probes.outcomes`), how
+they are made (`probes.engines`) or judged (`rlvr.verifiers`).
 
 Layout of a store:
 
@@ -14,18 +14,15 @@ Layout of a store:
     verdicts-00000.sqlite    verdicts of writer 0, one row per verifier and draw; can be deleted and made again
 
 A draw is durable when `add_draws` returns: one transaction, synchronised to disk. A killed process loses at most the
-batch in flight. SQLite's rollback journal is used, not its write-ahead log: that one needs shared memory, which network
-file systems do not give.
+batch in flight.
 """
 
 import fcntl
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -36,6 +33,7 @@ from probes.estimators import Counts
 from probes.files import disk_errors, read_json, write_atomically
 from probes.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, Outcomes
 from probes.plan import Plan
+from probes.writer_files import WriterFiles, has_column
 from rlvr.errors import StoreError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verdicts import Outcome, Verdict
@@ -43,19 +41,6 @@ from rlvr.verdicts import Outcome, Verdict
 FORMAT = "probes.store/1"
 MAX_COMPLETION_CHARS = 200_000
 MAX_DRAWS = 2**20  # per problem; bounds the memory that a stray index can ask for
-READ_ROWS = 100_000
-OUTCOMES = {outcome.value: outcome for outcome in Outcome}  # far quicker than Outcome(value), once a row
-
-DRAWS_TABLE = """
-CREATE TABLE IF NOT EXISTS draws (
-  problem_id TEXT NOT NULL, draw_index INTEGER NOT NULL, completion TEXT NOT NULL, num_tokens INTEGER NOT NULL,
-  truncated INTEGER NOT NULL, engine TEXT NOT NULL, PRIMARY KEY (problem_id, draw_index)
-) WITHOUT ROWID"""
-VERDICTS_TABLE = """
-CREATE TABLE IF NOT EXISTS verdicts (
-  verifier_id TEXT NOT NULL, problem_id TEXT NOT NULL, draw_index INTEGER NOT NULL, outcome TEXT NOT NULL,
-  answer TEXT, reason TEXT NOT NULL, other TEXT, PRIMARY KEY (verifier_id, problem_id, draw_index)
-) WITHOUT ROWID"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +85,7 @@ class ProbeStore:
     def __init__(self, path: Path, writer: int = 0) -> None:
         self.path = path
         self.writer = writer
+        self.files = WriterFiles(path, writer)
         description = read_json(path / "probe.json")
         if description.get("format") != FORMAT:
             raise StoreError(f"{path}: format {description.get('format')!r} is not {FORMAT!r}; use another folder.")
@@ -171,7 +157,7 @@ class ProbeStore:
         rows = [
             (d.problem_id, d.draw_index, _storable(d.completion), d.num_tokens, d.truncated, d.engine) for d in draws
         ]
-        with self._writing("draws", DRAWS_TABLE) as connection:
+        with self.files.writing("draws") as connection:
             connection.executemany("INSERT INTO draws VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def add_verdicts(self, verifier_id: str, verdicts: Iterable[tuple[str, int, Verdict]]) -> None:
@@ -180,8 +166,8 @@ class ProbeStore:
             (verifier_id, p, i, v.outcome.value, _or_none(v.answer), _storable(v.reason), v.other and v.other.value)
             for p, i, v in verdicts
         ]
-        with self._writing("verdicts", VERDICTS_TABLE) as connection:
-            if not _has_column(connection, "verdicts", "other"):
+        with self.files.writing("verdicts") as connection:
+            if not has_column(connection, "verdicts", "other"):
                 connection.execute("ALTER TABLE verdicts ADD COLUMN other TEXT")
             connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -219,7 +205,7 @@ class ProbeStore:
         where, values = ("", ()) if problem_id is None else (" WHERE problem_id = ?", (problem_id,))
         columns = "problem_id, draw_index, completion, num_tokens, truncated, engine"
         query = f"SELECT {columns} FROM draws{where}"  # noqa: S608 - two fixed texts
-        for key, index, completion, num_tokens, truncated, engine in self._rows("draws", query, values):
+        for key, index, completion, num_tokens, truncated, engine in self.files.rows("draws", query, values):
             yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
 
     def excerpts(self, indices: Mapping[str, Sequence[int]], max_chars: int) -> dict[tuple[str, int], Excerpt]:
@@ -246,13 +232,14 @@ class ProbeStore:
             "draw_index IN (SELECT value FROM json_each(?3))"
         )
         rows = self._rows_of_problems("verdicts", query, (verifier_id,), indices)
-        return {(key, row[0]): Verdict(OUTCOMES[row[1]], row[2], row[3]) for key, row in rows}
+        settled = _settled(((key, row[0]), *row[1:]) for key, row in rows)
+        return {key: Verdict(Outcome(row[0]), *row[1:]) for key, row in settled.items()}
 
     def _rows_of_problems(
         self, kind: str, query: str, values: Sequence[Any], indices: Mapping[str, Sequence[int]]
     ) -> Iterator[tuple[str, Sequence[Any]]]:
         """Yields (problem_id, row) of a query that is made once for each problem in each writer's file."""
-        for connection in self._connections(kind):
+        for connection in self.files.connections(kind):
             for key, wanted in indices.items():
                 for row in connection.execute(query, (*values, key, json.dumps(list(wanted)))):
                     yield key, row
@@ -260,7 +247,7 @@ class ProbeStore:
     def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
         """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
         query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws"
-        for problem_id, draw_index, num_tokens, truncated in self._rows("draws", query):
+        for problem_id, draw_index, num_tokens, truncated in self.files.rows("draws", query):
             yield problem_id, draw_index, num_tokens, bool(truncated)
 
     def totals(self, num_first: int) -> Iterator[tuple[str, int, int, int, int]]:
@@ -272,12 +259,12 @@ class ProbeStore:
             "SELECT problem_id, COUNT(*), SUM(truncated), SUM(num_tokens >= 0), SUM(MAX(num_tokens, 0)) FROM draws "
             "WHERE draw_index < ? GROUP BY problem_id"
         )
-        for problem_id, *sums in self._rows("draws", query, (num_first,)):
+        for problem_id, *sums in self.files.rows("draws", query, (num_first,)):
             yield problem_id, *sums
 
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
-        return {row[0] for row in self._rows("draws", "SELECT DISTINCT engine FROM draws")}
+        return {row[0] for row in self.files.rows("draws", "SELECT DISTINCT engine FROM draws")}
 
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
@@ -296,32 +283,29 @@ class ProbeStore:
         The keys are (problem_id, outcome, answer). A draw with verdicts of two writers counts once, as in `outcomes`.
         """
         where, values = "FROM verdicts WHERE verifier_id = ? AND draw_index < ?", (verifier_id, num_first)
-        if len(list(self.path.glob("verdicts-*.sqlite"))) < 2:  # no draw stands twice in one file
-            rows = self._rows("verdicts", f"SELECT problem_id, outcome, answer {where}", values)
+        if self.files.num_writers("verdicts") < 2:  # no draw stands twice in one file
+            rows = self.files.rows("verdicts", f"SELECT problem_id, outcome, answer {where}", values)
             return Counter(cast("Iterator[tuple[str, str, str | None]]", rows))
-        verdict_of: dict[tuple[str, int], tuple[str, str | None]] = {}
-        query = f"SELECT problem_id, draw_index, outcome, answer {where}"
-        for problem_id, draw_index, outcome, answer in self._rows("verdicts", query, values):
-            if verdict_of.get((problem_id, draw_index), (Outcome.ERROR,))[0] == Outcome.ERROR:
-                verdict_of[problem_id, draw_index] = outcome, answer
-        return Counter((problem_id, *verdict) for (problem_id, _), verdict in verdict_of.items())
+        rows = self.files.rows("verdicts", f"SELECT problem_id, draw_index, outcome, answer {where}", values)
+        settled = _settled(((row[0], row[1]), *row[2:]) for row in rows)
+        return Counter((key[0], *row) for key, row in settled.items())
 
     def num_repeated_draws(self) -> int:
         """Returns how many draw indices stand in the files of two writers or more."""
-        if len(list(self.path.glob("draws-*.sqlite"))) < 2:
+        if self.files.num_writers("draws") < 2:
             return 0
-        keys = Counter(self._rows("draws", "SELECT problem_id, draw_index FROM draws"))
+        keys = Counter(self.files.rows("draws", "SELECT problem_id, draw_index FROM draws"))
         return keys.total() - len(keys)
 
     def verdicts(self, verifier_id: str, problem_id: str) -> dict[int, Verdict]:
         """Returns the verdicts of one problem by draw index."""
         query = "SELECT draw_index, outcome, answer, reason FROM verdicts WHERE verifier_id = ? AND problem_id = ?"
-        rows = self._rows("verdicts", query, (verifier_id, problem_id))
-        return {index: Verdict(Outcome(outcome), answer, reason) for index, outcome, answer, reason in rows}
+        settled = _settled(self.files.rows("verdicts", query, (verifier_id, problem_id)))
+        return {index: Verdict(Outcome(row[0]), *row[1:]) for index, row in settled.items()}
 
     def verifier_ids(self) -> list[str]:
         """Returns the verifiers that have verdicts here, sorted."""
-        return sorted({row[0] for row in self._rows("verdicts", "SELECT DISTINCT verifier_id FROM verdicts")})
+        return sorted({row[0] for row in self.files.rows("verdicts", "SELECT DISTINCT verifier_id FROM verdicts")})
 
     def require_verifier(self, verifier_id: str | None = None) -> str:
         """Returns the verifier's id if it has verdicts here; the only one where none is given.
@@ -350,7 +334,7 @@ class ProbeStore:
     def other_outcomes(self, verifier_id: str) -> Outcomes | None:
         """Returns what became of every draw in the verifier's other mode; None where it has one mode only."""
         query = "SELECT 1 FROM verdicts WHERE verifier_id = ? AND other IS NOT NULL LIMIT 1"
-        has_other = any(self._rows("verdicts", query, (verifier_id,), column="other"))
+        has_other = any(self.files.rows("verdicts", query, (verifier_id,), column="other"))
         return self._outcomes(verifier_id, "other") if has_other else None
 
     def _outcomes(self, verifier_id: str, column: str = "outcome") -> Outcomes:
@@ -364,7 +348,7 @@ class ProbeStore:
             code_PD[row_of[key], indices] = NOT_JUDGED
         where = "verifier_id = ? AND draw_index < ?"
         query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
-        for rows in self._chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
+        for rows in self.files.chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
             at = self._positions(rows, row_of)
             codes = np.array([CODES[row[2]] for row in rows], dtype=np.int8)
             is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
@@ -379,7 +363,7 @@ class ProbeStore:
         """
         query = "SELECT problem_id, COUNT(*), MIN(draw_index), MAX(draw_index) FROM draws GROUP BY problem_id"
         one = "SELECT draw_index FROM draws WHERE problem_id = ?"
-        for connection in self._connections("draws"):
+        for connection in self.files.connections("draws"):
             for key, num, smallest, largest in connection.execute(query):
                 if largest >= MAX_DRAWS:
                     raise StoreError(f"{self.path}: holds draw {largest}; expected indices below {MAX_DRAWS}.")
@@ -413,62 +397,19 @@ class ProbeStore:
                 f"{self.path}: a row names problem {unknown}, which problems.jsonl lacks; restore the file."
             )
 
-    def _chunks(
-        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
-    ) -> Iterator[list[Sequence[Any]]]:
-        """Yields the rows of `_rows` in lists of bounded length."""
-        for connection in self._connections(kind, column):
-            cursor = connection.execute(query, values)
-            while chunk := cursor.fetchmany(READ_ROWS):
-                yield chunk
-
-    def _rows(
-        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
-    ) -> Iterator[Sequence[Any]]:
-        """Yields the rows of a query over the files of all writers that have the column."""
-        return chain.from_iterable(self._chunks(kind, query, values, column))
-
-    def _connections(self, kind: str, column: str = "problem_id") -> Iterator[sqlite3.Connection]:
-        """Yields an open file of each writer that has the column, one after another."""
-        for file in sorted(self.path.glob(f"{kind}-*.sqlite")):
-            with disk_errors(file):
-                connection = sqlite3.connect(file, timeout=60)
-                try:
-                    if _has_column(connection, kind, column):
-                        yield connection
-                finally:
-                    connection.close()
-
-    @contextmanager
-    def _writing(self, kind: str, table: str) -> Iterator[sqlite3.Connection]:
-        """One durable transaction on this writer's file."""
-        file = self.path / f"{kind}-{self.writer:05d}.sqlite"
-        with disk_errors(file):
-            connection = sqlite3.connect(file, timeout=60, isolation_level=None)
-            try:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    connection.execute(table)
-                    yield connection
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-            finally:
-                connection.close()
-
 
 def store_name(arm: Arm, problems: ProblemSet) -> str:
     """Returns the folder name of a store among others: arm and problem set, so that runs can share them."""
     return f"{arm.arm_id}-{problems.content_id}"
 
 
-def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    """Returns False for the empty file of a process killed before its first commit, and for an older file's column."""
-    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
-    return connection.execute(query, (table, column)).fetchone() is not None
+def _settled(rows: Iterable[Sequence[Any]]) -> dict[Any, Any]:
+    """Returns what follows each draw's key, its outcome first; an `error` gives way to another writer's verdict."""
+    settled: dict[Any, Any] = {}
+    for key, *row in rows:
+        if key not in settled or settled[key][0] == Outcome.ERROR:
+            settled[key] = row
+    return settled
 
 
 def _head_and_tail(text: str, max_chars: int) -> tuple[str, str]:

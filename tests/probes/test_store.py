@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from probes.arm import Arm, Sampling
 from probes.files import write_atomically
+from probes.outcomes import CORRECT, NOT_DRAWN, NOT_JUDGED
 from probes.plan import Plan
 from probes.store import Draw, ProbeStore
 from rlvr.errors import StoreError, StoreFullError
@@ -169,6 +171,28 @@ def test_writers_share_a_store_and_are_read_as_one(tmp_path):
     assert indices(first) == indices(second) == {IDS[0]: {0}, IDS[1]: {0}}
 
 
+def test_draws_with_a_gap_and_of_two_writers_stand_at_their_indices(tmp_path):
+    first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
+    first.add_draws([draw(IDS[0], 0), draw(IDS[0], 3), draw(IDS[1], 1)])
+    ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1).add_draws([draw(IDS[1], 0)])
+    first.add_verdicts("v", [(IDS[0], 3, verdict(Outcome.CORRECT))])
+    outcomes = first.outcomes("v")
+    row_of = dict(zip(outcomes.problem_ids, outcomes.code_PD.tolist(), strict=True))
+    assert row_of[IDS[0]] == [NOT_JUDGED, NOT_DRAWN, NOT_DRAWN, CORRECT]
+    assert row_of[IDS[1]] == [NOT_JUDGED, NOT_JUDGED, NOT_DRAWN, NOT_DRAWN]
+
+
+def test_a_stray_index_in_a_file_is_refused(tmp_path):
+    """One that `add_draws` would not have stored: it would ask for a matrix of its size."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    store.add_verdicts("v", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    with closing(sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite")) as connection, connection:
+        connection.execute(f"UPDATE draws SET draw_index = {2**40}")
+    with pytest.raises(StoreError, match="expected indices below"):
+        store.outcomes("v")
+
+
 def test_answers_are_counted_among_the_first_draws_only_and_a_draw_of_two_writers_once(tmp_path):
     first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
     first.add_draws([draw(IDS[0], index) for index in range(4)])
@@ -178,6 +202,10 @@ def test_answers_are_counted_among_the_first_draws_only_and_a_draw_of_two_writer
     second = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1)
     second.add_verdicts("v", [(IDS[0], 2, Verdict(Outcome.WRONG, "8", "")), (IDS[0], 0, judged[2])])
     assert first.answers("v", 3) == {(IDS[0], "correct", "7"): 2, (IDS[0], "wrong", "8"): 1}
+    assert first.outcomes("v").tally()["error"] == 0
+    settled = {0: judged[0], 2: Verdict(Outcome.WRONG, "8", "")}
+    assert first.verdicts_at("v", {IDS[0]: [0, 2]}) == {(IDS[0], index): each for index, each in settled.items()}
+    assert first.verdicts("v", IDS[0]).items() >= settled.items()
 
 
 def test_verdicts_can_be_deleted_and_made_again(tmp_path):
