@@ -48,7 +48,7 @@
     const arm = node.closest(".arm");
     node.removeAllListeners("plotly_click");
     node.on("plotly_click", ({ points: [point] }) => {
-      const label = Number.isNaN(Number(point.x)) ? point.x : `step ${point.x}`;
+      const label = point.data.meta[point.pointIndex]; // whole, where a name at the axis may be cut
       report.explorer.open({ arm: arm && arm.dataset.name, label, show: point.data.name });
     });
   }
@@ -106,7 +106,8 @@
     const name = trace.name || "";
     if (trace.link) {
       const { source, target, value } = trace.link;
-      return value.map((amount, i) => [name, trace.node.label[source[i]], trace.node.label[target[i]], amount, ""]);
+      const ends = trace.node.customdata;
+      return value.map((amount, i) => [name, ends[source[i]], ends[target[i]], amount, ""]);
     }
     if (trace.z) return trace.z.flatMap((row, i) => row.map((z, j) => [name, trace.x[j], trace.y[i], z, note(trace, i, j)]));
     if (trace.hoverinfo === "skip" || !trace.x) return [];

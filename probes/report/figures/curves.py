@@ -151,9 +151,13 @@ def entropy_and_coverage(summary: Summary) -> go.Figure:
     probes, k = summary["probes"], summary["k"][-1]
     colours = [palette.INK, *palette.step_colours(len(probes) - 1)]
     for column, (name, values) in enumerate(panels.items(), 1):
-        known = [i for i, value in enumerate(values) if value is not None and estimates_of(probes[i], [k])[1]]
-        xs = [value for value in (values[i] for i in known) if value is not None]
-        ys = [estimates_of(probes[i], [k])[1][0]["estimate"] or 0.0 for i in known]
+        points = [
+            (i, x, y)
+            for i, x in enumerate(values)
+            for estimate in estimates_of(probes[i], [k])[1]
+            if x is not None and (y := estimate["estimate"]) is not None
+        ]
+        known, xs, ys = [i for i, _, _ in points], [x for _, x, _ in points], [y for _, _, y in points]
         named = spread(len(known), MAX_POINT_NAMES)
         figure.add_scatter(
             x=xs,

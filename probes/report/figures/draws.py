@@ -27,7 +27,7 @@ def rates_over_steps(summary: Summary) -> go.Figure:
 
 
 def outcome_shares(summary: Summary) -> go.Figure:
-    """Draws the share of each outcome among a step's draws, stacked; all draws of all problems, so not pass@1."""
+    """Draws the share of each outcome among the first draws of each problem, stacked."""
     probes = summary["probes"]
     totals = [max(1, sum(probe["outcomes"].values())) for probe in probes]
     figure = new_figure(probes_title(summary), "share of draws", height=340)

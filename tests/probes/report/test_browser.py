@@ -133,6 +133,16 @@ def test_figures_are_saved_as_svg_png_and_csv(tmp_path: Path, make_summary: Make
     assert found["buttons"] == 3 * 15
 
 
+def test_the_flow_as_csv_names_both_ends(tmp_path: Path, make_summary: MakeSummary) -> None:
+    code = "return decodeURIComponent(await report.figures.save('flow_of_problems', 'csv')).split('\\r\\n');"
+    document, _ = browse(tmp_path, when_drawn(render(make_summary(steps=(0, 10))), code))
+    rows = [row.split(",") for row in value(document)[1:]]
+    assert {tuple(row[1:3]) for row in rows} <= {
+        (f"0: {a}", f"10: {b}") for a in ("solved", "not solved") for b in ("solved", "not solved")
+    }
+    assert sum(int(row[3]) for row in rows if row[3]) == 60
+
+
 def test_the_words_are_painted_before_the_figures_are_made(tmp_path: Path, make_summary: MakeSummary) -> None:
     """The library starts after a frame: until then the page has words and tables, and no figure."""
     code = "document.title = typeof Plotly + ' ' + document.querySelectorAll('table').length;"
