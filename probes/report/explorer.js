@@ -229,12 +229,12 @@
     show();
   }
 
-  // Other parts of the page open the list: report.explorer.open({ show: "lost", label: "step 50" }).
+  // Other parts of the page open the list: report.explorer.open({ show: "lost", place: 1 }).
   report.explorer = {
-    open({ arm, label, show: wanted }) {
+    open({ arm, place, show: wanted }) {
       if (!data) return;
-      const place = later().find((i) => (arm ? data.arms[i].arm === arm : data.arms[i].label === label));
-      report.state.set({ evidence: place === undefined ? null : String(place), show: wanted, problem: null });
+      const found = later().find((i) => (arm ? data.arms[i].arm === arm : i === place));
+      report.state.set({ evidence: found === undefined ? null : String(found), show: wanted, problem: null });
       show();
       document.getElementById("evidence").scrollIntoView();
     },

@@ -48,8 +48,8 @@
     const arm = node.closest(".arm");
     node.removeAllListeners("plotly_click");
     node.on("plotly_click", ({ points: [point] }) => {
-      const label = point.data.meta[point.pointIndex]; // whole, where a name at the axis may be cut
-      report.explorer.open({ arm: arm && arm.dataset.name, label, show: point.data.name });
+      const place = point.pointIndex + 1; // among the probes, of which the first has no bar
+      report.explorer.open({ arm: arm && arm.dataset.name, place, show: point.data.name });
     });
   }
 

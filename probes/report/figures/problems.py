@@ -28,7 +28,6 @@ def gained_and_lost(summary: Summary) -> go.Figure:
     figure.add_bar(
         x=steps,
         y=gained,
-        meta=[probe["label"] for probe in probes],
         name="gained",
         marker_color=palette.GAIN,
         hovertemplate="%{x}: %{y} gained<extra></extra>",
@@ -37,7 +36,6 @@ def gained_and_lost(summary: Summary) -> go.Figure:
         x=steps,
         y=[-count for count in lost],
         customdata=lost,
-        meta=[probe["label"] for probe in probes],
         name="lost",
         marker_color=palette.LOSS,
         hovertemplate="%{x}: %{customdata} lost<extra></extra>",
