@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from probes.arm import Sampling
 from probes.engines.live import keep_random_states, live_arm, live_engine, live_model, live_share
+from probes.engines.vllm import keep_weights_in_place
 from rlvr.problems import ProblemSet
 from rlvr.prompts import PromptFormat
 from tests.probes.engines.contract import PROBLEMS, Subject, exact_probability, request_for
@@ -97,14 +98,12 @@ def run(algorithm: str, is_probed: bool, model: str, flags: list[str]) -> dict[s
 def train_grpo(model: str, flags: list[str], attach: Any) -> None:
     """Trains as `rlvr train` does, with vLLM in float32: TRL has no field for that, and vLLM takes bfloat16 instead."""
     from trl.generation import vllm_generation
-    from vllm import _custom_ops
 
     from rlvr.recipe import read_recipe
     from rlvr.train import load_inputs, train
 
     del model
     vllm_generation.LLM = functools.partial(vllm_generation.LLM, dtype="float32")
-    _custom_ops._supports_onednn = False  # oneDNN keeps a packed copy of float32 weights, which no sync reaches
     recipe = read_recipe(flags[1], flags[2:])
     train(recipe, recipe.training(), load_inputs(recipe), {}, [attach])
 
@@ -115,6 +114,7 @@ def train_rloo(model: str, flags: list[str], attach: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import RLOOConfig, RLOOTrainer
 
+    keep_weights_in_place()
     config = RLOOConfig(
         flags[0],
         max_steps=2,
