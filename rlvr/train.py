@@ -107,7 +107,7 @@ def end_processes() -> None:
 def make_trainer(recipe: Recipe, args: Any, inputs: Inputs) -> Any:
     """Returns the algorithm's trainer with model, data and reward."""
     if getattr(args, "use_vllm", False) and args.vllm_mode == "colocate":
-        from probes.engines.vllm import keep_weights_in_place
+        from rlvr.colocate import keep_weights_in_place
 
         keep_weights_in_place()
     from trl import get_peft_config, get_quantization_config

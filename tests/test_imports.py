@@ -13,7 +13,7 @@ COMPOSING = {"rlvr/comparison.py", "rlvr/composition.py", "rlvr/teaching.py", "r
 PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "models", "console", "__version__"}
 DOORS = {
     "trl": ("rlvr/algorithms/", "rlvr/train.py", "rlvr/recipe.py", "probes/engines/live.py"),
-    "vllm": ("probes/engines/vllm.py",),
+    "vllm": ("probes/engines/vllm.py", "rlvr/colocate.py"),
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/math_worker.py",),

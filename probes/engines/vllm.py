@@ -3,7 +3,7 @@
 Owns: starting vLLM on one checkpoint, the requests that it is given, their seeds, and its errors in our words.
 Does not own: an engine that a trainer started: who syncs its weights and puts it to sleep (`probes.engines.live`).
 
-This is the one file that imports vllm, and only when an engine is started or fails.
+Beside `rlvr.colocate`, this is the one file that imports vllm, and only when an engine is started or fails.
 
 Many processes, for example under `accelerate launch`: each starts a vLLM of its own on its own device, and samples its
 share of the problems. The vLLMs do not know of each other.
@@ -296,30 +296,6 @@ def start_llm(
                 generation_config="vllm",
                 seed=SEED,
             )
-
-
-def keep_weights_in_place() -> None:
-    """Lets the vLLM that starts next in this process take a trainer's weights on a CPU; elsewhere it does nothing.
-
-    On CPUs with AVX-512 or AMX, vLLM packs each weight for its kernels when it starts, and drops the original or no
-    longer reads it. What a trainer loads later would then fail, or would not reach the forward pass. Here the layers
-    multiply with torch, as vLLM's own do on other CPUs.
-    """
-    try:
-        from vllm.model_executor.layers import utils
-        from vllm.platforms import current_platform
-    except ImportError:
-        return  # the trainer says what is missing
-    if current_platform.is_cpu():
-        utils.dispatch_cpu_unquantized_gemm = _multiply_with_torch
-
-
-def _multiply_with_torch(layer: Any, remove_weight: bool) -> None:
-    """Stands for vLLM's choice of a kernel for one layer: none that needs a packed weight."""
-    import torch
-
-    del remove_weight
-    layer.cpu_linear = torch.nn.functional.linear
 
 
 def check_source(source: str) -> None:

@@ -17,12 +17,12 @@ from transformers import TrainerCallback
 
 from probes.arm import Sampling
 from probes.engines.live import keep_random_states, live_arm, live_engine, live_model, live_share
-from probes.engines.vllm import keep_weights_in_place
+from rlvr.colocate import keep_weights_in_place
 from rlvr.problems import ProblemSet
 from rlvr.prompts import PromptFormat
 from tests.probes.engines.contract import PROBLEMS, Subject, exact_probability, request_for
 
-NUM_DRAWS = {"grpo": 300, "rloo": 100}  # bfloat16, which rloo uses here, is slow on most CPUs
+NUM_DRAWS = {"grpo": 300, "rloo": 200}  # bfloat16, which rloo uses here, is slow on most CPUs
 MAX_NEW_TOKENS = 12
 
 
@@ -121,7 +121,7 @@ def train_rloo(model: str, flags: list[str], attach: Any) -> None:
         num_generations=4,
         per_device_train_batch_size=16,
         max_completion_length=12,
-        learning_rate=5e-3,
+        learning_rate=2e-2,
         lr_scheduler_type="constant",
         use_vllm=True,
         vllm_mode="colocate",
