@@ -80,16 +80,16 @@ def test_draws_come_from_vllm_with_the_weights_of_their_step(runs, name, steps, 
     for probe in probes:
         assert (probe["engine"], probe["names"], probe["dtype"]) == ("VllmEngine", ["vllm"], dtype)
         assert probe["num_draws"] == len(probe["frequent"]) * num_draws
-        for text, frequency, p, error in (row for rows in probe["frequent"] for row in rows):
-            assert frequency == pytest.approx(p, abs=5 * error + 1 / num_draws), text
+        for start, frequency, p, error in (row for rows in probe["frequent"] for row in rows):
+            assert frequency == pytest.approx(p, abs=5 * error + 1 / num_draws), start
     for earlier, later in pairwise(probes):
         assert not fits(earlier, later, num_draws), "the weights of the probe before would pass for these"
 
 
 def fits(earlier, later, num_draws: int) -> bool:
     """Whether the later draws could be of the earlier weights."""
-    before = {(at, text): (p, error) for at, rows in enumerate(earlier["frequent"]) for text, _, p, error in rows}
-    after = {(at, text): frequency for at, rows in enumerate(later["frequent"]) for text, frequency, _, _ in rows}
+    before = {(at, start): (p, error) for at, rows in enumerate(earlier["frequent"]) for start, _, p, error in rows}
+    after = {(at, start): frequency for at, rows in enumerate(later["frequent"]) for start, frequency, _, _ in rows}
     return all(
         after.get(key, 0.0) == pytest.approx(p, abs=5 * error + 1 / num_draws) for key, (p, error) in before.items()
     )
