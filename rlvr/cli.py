@@ -1,7 +1,7 @@
 """The command `rlvr`.
 
 Owns: its subcommands and what they print.
-Does not own: the work (`rlvr.composition`, `rlvr.dry_run`, `rlvr.verify_rows`), how errors end a command
+Does not own: the work (`rlvr.jobs.run`, `rlvr.jobs.dry_run`, `rlvr.verifiers.rows`), how errors end a command
 (`rlvr.console`).
 
 Start-up is light: torch and trl are loaded when a recipe is read, not for --help.
@@ -14,7 +14,7 @@ import click
 
 from rlvr import __version__
 from rlvr.console import ErrorGroup
-from rlvr.recipe_fields import describe_fields
+from rlvr.training.recipe_fields import describe_fields
 
 
 @click.group(cls=ErrorGroup)
@@ -49,16 +49,16 @@ def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: 
     Flags after the options override the recipe, for example --learning_rate 1e-4. The same command goes on where a
     killed run stopped.
     """
-    from rlvr.recipe import read_recipe
+    from rlvr.training.recipe import read_recipe
 
     recipe = read_recipe(config, ctx.args)
     if dry_run:
-        from rlvr.dry_run import print_dry_run
+        from rlvr.jobs.dry_run import print_dry_run
 
         print_dry_run(recipe, num_processes, as_json)
         return
-    from rlvr.composition import run_job
-    from rlvr.train import end_processes
+    from rlvr.jobs.run import run_job
+    from rlvr.training.train import end_processes
 
     summary = run_job(recipe)
     if summary is not None:
@@ -75,14 +75,14 @@ def compare(config: str, output_dir: str | None, as_json: bool) -> None:
 
     The same command goes on where a killed one stopped.
     """
-    from rlvr.comparison import read_config, run_comparison
+    from rlvr.jobs.comparison import read_config, run_comparison
 
     comparison = read_config(config, output_dir)
     result = run_comparison(comparison)
     if as_json:
         click.echo(json.dumps(result))
         return
-    from probes.terminal import print_comparison
+    from probes.report.terminal import print_comparison
 
     print_comparison(result)
     click.echo(f"report: {comparison.output_dir}/report.html")
@@ -100,7 +100,7 @@ def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
     meta, for example the "choices" of a multiple choice. An outcome "error" means that the verifier failed.
     """
     from rlvr.verifiers import make_verifier
-    from rlvr.verify_rows import verify_rows
+    from rlvr.verifiers.rows import verify_rows
 
     verify_rows(make_verifier(verifier), source, as_json, explain)
 
@@ -110,7 +110,7 @@ def show_end(summary: Any, run_dir: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"report": f"{run_dir}/report.html", "probes": summary["probes"]}))
         return
-    from probes.terminal import print_table
+    from probes.report.terminal import print_table
 
     print_table(summary)
     click.echo(f"report: {run_dir}/report.html")

@@ -26,13 +26,13 @@ from typing import Any
 
 import torch
 
-from probes.arm import Sampling, arm_of
 from probes.engines import Request
 from probes.engines.transformers import TransformersEngine
-from rlvr.models import load_model, load_tokenizer, resolve_model
+from probes.store.arm import Sampling, arm_of
+from rlvr.models.loading import load_model, load_tokenizer, resolve_model
 from rlvr.problems import load_problems
-from rlvr.prompts import Prompt, PromptFormat
-from rlvr.recipe import Recipe, read_recipe
+from rlvr.problems.prompts import Prompt, PromptFormat
+from rlvr.training.recipe import Recipe, read_recipe
 
 RECIPES = Path(__file__).parent.parent / "recipes/countdown-tiny"
 RECIPE = RECIPES / "grpo.yaml"
@@ -44,7 +44,7 @@ PLAN_KS = (1, 16, 64, 256)
 
 def bench_step(num_rounds: int, steps: int) -> dict[str, float]:
     """Returns the median ratio of step times, ours to TRL's; the two take turns, ours first in every other round."""
-    from rlvr.train import load_inputs
+    from rlvr.training.train import load_inputs
 
     seconds: dict[str, list[float]] = {"ours": [], "trl": []}
     for round_ in range(num_rounds):
@@ -77,7 +77,7 @@ def bench_algorithms(num_rounds: int, steps: int) -> dict[str, dict[str, float]]
 
 def measure_algorithm(name: str, steps: int) -> dict[str, float]:
     """Returns seconds and rollouts per step of one short training, and the peak memory of this process."""
-    from rlvr.train import load_inputs
+    from rlvr.training.train import load_inputs
 
     recipe_file = RECIPE if name == BARE else RECIPES / f"{name}.yaml"
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def time_training(recipe: Recipe, inputs: Any, is_ours: bool, steps: int) -> tup
     """Returns seconds per step of a short training, its first step left out, and the trainer."""
     from transformers import TrainerCallback
 
-    from rlvr.train import make_trainer
+    from rlvr.training.train import make_trainer
 
     class Clock(TrainerCallback):
         """Notes when steps end."""
@@ -117,7 +117,7 @@ def bare_trainer(recipe: Recipe, inputs: Any) -> Any:
     """Returns TRL's own GRPOTrainer on the same configuration, model, data and verifier."""
     from trl import GRPOTrainer
 
-    from rlvr.train import make_dataset
+    from rlvr.training.train import make_dataset
 
     source = resolve_model(recipe.model.model_name_or_path)
     tokenizer = load_tokenizer(source, None, trust_remote_code=False)
@@ -178,8 +178,8 @@ def tokens_per_second_of_generate(model: Any, tokenizer: Any, prompts: dict[str,
 
 def bench_plan(num_problems: int, max_draws: int) -> dict[str, dict[str, float]]:
     """Returns, by benchmark, how many times fewer draws, and by k the ratio of standard errors, sequential to fixed."""
-    from probes.cost import typical_costs
-    from probes.plan import Plan
+    from probes.statistics.cost import typical_costs
+    from probes.statistics.plan import Plan
 
     plans = (Plan.sequential(max_draws), Plan.fixed(max_draws))
     pairs = zip(*(typical_costs(plan, num_problems, PLAN_KS) for plan in plans), strict=True)
@@ -194,11 +194,11 @@ def bench_plan(num_problems: int, max_draws: int) -> dict[str, dict[str, float]]
 
 def fill_store(path: Path, num_problems: int, num_draws: int) -> list[int]:
     """Makes a store of scripted draws, judged; returns the number of correct ones of each problem."""
-    from probes.arm import declared_arm
-    from probes.outcomes import CODES
-    from probes.store import Draw, ProbeStore
+    from probes.statistics.outcomes import CODES
+    from probes.store.arm import declared_arm
+    from probes.store.store import Draw, ProbeStore
     from rlvr.problems import Problem, ProblemSet
-    from rlvr.verdicts import Outcome, Verdict
+    from rlvr.verifiers.verdicts import Outcome, Verdict
 
     problems = ProblemSet.of("scale", [Problem(f"{number}?", "1") for number in range(num_problems)])
     store = ProbeStore.create(path, declared_arm("scale", {}, Sampling()), problems)
@@ -215,14 +215,14 @@ def fill_store(path: Path, num_problems: int, num_draws: int) -> list[int]:
 
 def count_store(path: Path) -> Any:
     """Returns the counts of a store."""
-    from probes.store import ProbeStore
+    from probes.store.store import ProbeStore
 
     return ProbeStore.open_existing(path).counts()
 
 
 def bench_store(num_problems: int, num_draws: int) -> dict[str, float]:
     """Returns seconds to write, count and compare a store with itself, 2,000 resamples at 11 values of k."""
-    from probes.intervals import compare_counts
+    from probes.statistics.intervals import compare_counts
 
     times = [time.perf_counter()]
     with tempfile.TemporaryDirectory() as folder:

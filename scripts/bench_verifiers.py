@@ -19,17 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from probes.arm import Sampling, arm_of
 from probes.engines.transformers import TransformersEngine
-from probes.plan import Plan
-from probes.probe import render_prompts, run_probe
-from probes.store import ProbeStore
-from rlvr.models import load_model, load_tokenizer, resolve_model
+from probes.sampling.probe import render_prompts, run_probe
+from probes.statistics.plan import Plan
+from probes.store.arm import Sampling, arm_of
+from probes.store.store import ProbeStore
+from rlvr.models.loading import load_model, load_tokenizer, resolve_model
 from rlvr.problems import Problem, ProblemSet, load_problems
-from rlvr.prompts import PromptFormat
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.problems.prompts import PromptFormat
 from rlvr.verifiers import make_verifier
-from rlvr.verifiers.math import MathVerifier
+from rlvr.verifiers.answers.math import MathVerifier
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 RECORDED = Path(__file__).parent / "smollm2_gsm8k.jsonl"
 TAIL_CHARS = 200  # of a completion: where its answer stands

@@ -18,8 +18,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import comparison, figures, palette
-from probes.report.schema import Summary, require_summary
+from probes.report import comparison, figures
+from probes.report.figures import palette
+from probes.results.schema import Summary, require_summary
 from rlvr.errors import InputError, RlvrError
 
 

@@ -18,7 +18,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Its head size of 32 is the smallest that vLLM runs on a CPU.
     """
-    from rlvr.testbed import Pretraining, pretrain
+    from rlvr.models.testbed import Pretraining, pretrain
 
     folder = tmp_path_factory.mktemp("base") / "model"
     pretrain(Pretraining(hidden_size=64, intermediate_size=64, num_layers=2, num_heads=2, num_steps=40), folder)

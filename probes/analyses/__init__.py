@@ -15,6 +15,6 @@
     prompts       one model under two prompts
 
 Owns: the studies of Yue et al. (arXiv 2504.13837) and its follow-ups.
-Does not own: pass@k and its comparisons (`probes.estimators`, `probes.intervals`), where results go (`probes.summary`,
-`probes.commands.analyze`).
+Does not own: pass@k and its comparisons (`probes.statistics.estimators`, `probes.statistics.intervals`), where results
+go (`probes.results.summary`, `probes.commands.analyze`).
 """

@@ -5,7 +5,7 @@
 
 Owns: statistics of answers, over the first draws of each problem. Every problem has these, whatever came out; all draws
 of a plan that stops early would show more answers of hard problems than of easy ones.
-Does not own: what counts as one answer: the verifier's normal form (`rlvr.verdicts.Verdict.answer`).
+Does not own: what counts as one answer: the verifier's normal form (`rlvr.verifiers.verdicts.Verdict.answer`).
 """
 
 from collections import defaultdict
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.estimators import fail_at_k
+from probes.statistics.estimators import fail_at_k
 from rlvr.errors import InputError
-from rlvr.verdicts import Outcome
+from rlvr.verifiers.verdicts import Outcome
 
 AnswerTimes = Mapping[tuple[str, str, str | None], int]  # draws by (problem_id, outcome, answer)
 

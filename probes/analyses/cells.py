@@ -6,7 +6,7 @@
     cells_over_steps  cells of each step against the first, problems gained and lost and when -> Flow
 
 Owns: statements about sets of problems.
-Does not own: pass@k (`probes.estimators`), what follows from the cells (`probes.analyses.support`).
+Does not own: pass@k (`probes.statistics.estimators`), what follows from the cells (`probes.analyses.support`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from probes.estimators import Counts, FloatArray, fail_of
+from probes.statistics.estimators import Counts, FloatArray, fail_of
 from rlvr.errors import InputError
 
 

@@ -4,14 +4,15 @@
     efficiency_gap   base pass@k minus another arm's pass@1 -> EfficiencyGap
 
 Owns: the records, the sampling-efficiency gap.
-Does not own: pass@k itself (`probes.estimators`), intervals and comparisons at equal k (`probes.intervals`).
+Does not own: pass@k itself (`probes.statistics.estimators`), intervals and comparisons at equal k
+(`probes.statistics.intervals`).
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from probes.estimators import Counts, pass_at_k
-from probes.intervals import compare, curve_band, problem_interval
+from probes.statistics.estimators import Counts, pass_at_k
+from probes.statistics.intervals import compare, curve_band, problem_interval
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Extrapolation: pass@k beyond the draws at hand, by a model of how success probabilities spread over problems.
 
 Owns: the zero-inflated beta-binomial fit, its pass@k, and the check whether it fits at all.
-Does not own: pass@k within the draws (`probes.estimators`), which needs no model.
+Does not own: pass@k within the draws (`probes.statistics.estimators`), which needs no model.
 
 p is 0 with probability z, else Beta(a, b). Under a plan that stops early the likelihood of (n, c) is the same up to a
 factor that depends on neither parameter, so one fit serves all plans. Beyond the draws everything rests on the model:
@@ -19,9 +19,9 @@ from math import log
 
 import numpy as np
 
-from probes.estimators import Counts, FloatArray, IntArray
-from probes.plan import Plan
-from probes.sequential import sequences, stopping_points
+from probes.statistics.estimators import Counts, FloatArray, IntArray
+from probes.statistics.plan import Plan
+from probes.statistics.sequential import sequences, stopping_points
 from rlvr.errors import InputError
 
 STARTS = ((0.3, 1.0, 0.05), (1.0, 1.0, 0.2), (0.1, 3.0, 0.5))

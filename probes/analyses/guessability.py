@@ -6,7 +6,7 @@ Does not own: the draws without reasoning: an arm with a prompt that asks for th
 
 from dataclasses import dataclass
 
-from probes.estimators import Counts, pass_at_k
+from probes.statistics.estimators import Counts, pass_at_k
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """The histogram of accuracies: how many problems are solved never, seldom, often, always.
 
 Owns: the twelve bins of Yue et al. 2025 (arXiv 2504.13837), figure 5.
-Does not own: the estimate of each accuracy (`probes.estimators`).
+Does not own: the estimate of each accuracy (`probes.statistics.estimators`).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from probes.estimators import Counts, pass_at_k
+from probes.statistics.estimators import Counts, pass_at_k
 
 BINS = ("0", *(f"({low / 10:g}, {(low + 1) / 10:g}]" for low in range(9)), "(0.9, 1)", "1")
 

@@ -9,8 +9,8 @@ found correct, so that pass@k of the other mode would be biased there.
 
 from dataclasses import dataclass
 
-from probes.estimators import pass_at_k
-from probes.outcomes import CORRECT, Outcomes
+from probes.statistics.estimators import pass_at_k
+from probes.statistics.outcomes import CORRECT, Outcomes
 
 
 @dataclass(frozen=True)

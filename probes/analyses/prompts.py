@@ -1,16 +1,16 @@
 """Two prompts: how much of a difference a prompt alone makes to one and the same model.
 
 Owns: the comparison of one model's arms under two prompts.
-Does not own: comparisons of models (`probes.intervals`). pass@1 of one base went from 34.5 to 61.4 by the prompt alone:
-a gain of training that is no larger than this may be a gain of format.
+Does not own: comparisons of models (`probes.statistics.intervals`). pass@1 of one base went from 34.5 to 61.4 by the
+prompt alone: a gain of training that is no larger than this may be a gain of format.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.arm import Arm
-from probes.estimators import Counts
-from probes.intervals import StepComparison, compare_counts
+from probes.statistics.estimators import Counts
+from probes.statistics.intervals import StepComparison, compare_counts
+from probes.store.arm import Arm
 from rlvr.errors import InputError
 
 

@@ -1,15 +1,15 @@
 """Rates of an arm: outcomes, truncation, no answer, length.
 
 Owns: averages over draws, taken over the first draws of each problem, which every problem has whatever came out.
-Does not own: pass@k (`probes.estimators`).
+Does not own: pass@k (`probes.statistics.estimators`).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from probes.outcomes import CODES, Outcomes
+from probes.statistics.outcomes import CODES, Outcomes
 from rlvr.errors import InputError
-from rlvr.verdicts import Outcome
+from rlvr.verifiers.verdicts import Outcome
 
 NO_ANSWER = (Outcome.UNPARSED, Outcome.TRUNCATED)
 TotalRow = tuple[str, int, int, int, int]

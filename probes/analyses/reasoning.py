@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from probes.estimators import Counts, PassAtK, pass_at_k
-from probes.store import Draw
+from probes.statistics.estimators import Counts, PassAtK, pass_at_k
+from probes.store.store import Draw
 from rlvr.errors import InputError
 from rlvr.problems import Problem
 

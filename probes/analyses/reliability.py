@@ -8,7 +8,7 @@
 Owns: these estimates, for a fixed number of draws. Under a plan that stops early they are taken over the first look's
 draws (`Outcomes.first(plan.first_look).counts()`): the chance that k draws all succeed cannot be estimated from draws
 that end because they succeeded.
-Does not own: pass@k (`probes.estimators`).
+Does not own: pass@k (`probes.statistics.estimators`).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from math import ceil, nan
 
 import numpy as np
 
-from probes.estimators import Counts, FloatArray
+from probes.statistics.estimators import Counts, FloatArray
 from rlvr.errors import InputError
 
 

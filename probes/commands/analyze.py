@@ -1,7 +1,7 @@
 """`probes analyze`: the studies of the papers on stored draws.
 
 Owns: its flags and what it prints.
-Does not own: the analyses (`probes.analyses`, `probes.studies`).
+Does not own: the analyses (`probes.analyses`, `probes.results.studies`).
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probes.commands.options import DIR, json_option, seed_option, verifier_id_option
-from probes.commands.output import default_ks, print_json, store_notes
+from probes.commands.common.options import DIR, json_option, seed_option, verifier_id_option
+from probes.commands.common.output import default_ks, print_json, store_notes
 
 if TYPE_CHECKING:
-    from probes.store import ProbeStore
+    from probes.store.store import ProbeStore
 
 
 @click.command()
@@ -47,10 +47,10 @@ def analyze(
     --scored-by reads the completions with a model, in a real forward pass: the arm's own gives the token entropy,
     another gives the perplexity of STORE's completions under it.
     """
-    from probes.measured import measure_store
-    from probes.plan import k_grid
-    from probes.store import ProbeStore
-    from probes.studies import study_arm, study_pair
+    from probes.results.measured import measure_store
+    from probes.results.studies import study_arm, study_pair
+    from probes.statistics.plan import k_grid
+    from probes.store.store import ProbeStore
 
     opened = ProbeStore.open_existing(store)
     counts = opened.counts(verifier)
@@ -79,8 +79,8 @@ def more_studies(
     reasoning_judge: str | None,
 ) -> dict[str, Any]:
     """Returns the studies that need another store or a judge, those that were asked for."""
-    from probes.store import ProbeStore
-    from probes.studies import study_guesses, study_prompts, study_reasoning
+    from probes.results.studies import study_guesses, study_prompts, study_reasoning
+    from probes.store.store import ProbeStore
     from rlvr.verifiers.custom import CustomVerifier
 
     found: dict[str, Any] = {}
@@ -96,8 +96,8 @@ def more_studies(
 
 def score(store: "ProbeStore", model_name: str, num_per_problem: int) -> dict[str, Any]:
     """Returns perplexity and token entropy of a store's first draws under a model."""
-    from probes.scores import score_store
-    from rlvr.models import load_model, load_tokenizer, resolve_model
+    from probes.scoring.scores import score_store
+    from rlvr.models.loading import load_model, load_tokenizer, resolve_model
 
     source = resolve_model(model_name)
     tokenizer = load_tokenizer(source, None, trust_remote_code=False)

@@ -1,7 +1,7 @@
 """`probes compare`: two arms on the same problems.
 
 Owns: its flags and its table.
-Does not own: the numbers (`probes.intervals`, `probes.analyses.cells`).
+Does not own: the numbers (`probes.statistics.intervals`, `probes.analyses.cells`).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probes.commands.options import DIR, TABLE, analysis_options
-from probes.commands.output import (
+from probes.commands.common.options import DIR, TABLE, analysis_options
+from probes.commands.common.output import (
     coloured,
     default_ks,
     interval_text,
@@ -27,8 +27,8 @@ from rlvr.console import SpreadCommand
 
 if TYPE_CHECKING:
     from probes.analyses.cells import Cells, ExpectedCells
-    from probes.estimators import Counts
-    from probes.intervals import StepComparison
+    from probes.statistics.estimators import Counts
+    from probes.statistics.intervals import StepComparison
 
 
 @click.command(cls=SpreadCommand)
@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Compare two arms on the same problems: paired differences under one band over all k, and solved sets."""
     from probes.analyses.cells import expected_cells, four_cells, same_model_null
-    from probes.intervals import compare_counts
+    from probes.statistics.intervals import compare_counts
 
     if len(stores) != (0 if tables else 2):
         raise click.UsageError("Give either BASE RL, two stores of draws, or --counts BASE RL.")

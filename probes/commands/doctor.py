@@ -1,7 +1,7 @@
 """`probes doctor`: integrity, owed draws, confounds.
 
 Owns: its flags, its output and its exit code.
-Does not own: the checks (`probes.doctor`).
+Does not own: the checks (`probes.sampling.doctor`).
 """
 
 from dataclasses import asdict
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from probes.commands.options import DIR, json_option
-from probes.commands.output import print_json
+from probes.commands.common.options import DIR, json_option
+from probes.commands.common.output import print_json
 
 COLOURS = {"error": "red", "owed": "yellow", "confound": "magenta", "note": None}
 
@@ -24,7 +24,7 @@ def doctor(ctx: click.Context, store: Path, as_json: bool) -> None:
 
     Exit code 1 if it is damaged or owes something, else 0.
     """
-    from probes.doctor import examine, worst
+    from probes.sampling.doctor import examine, worst
 
     findings = examine(store)
     if as_json:

@@ -1,7 +1,7 @@
 """`probes estimate`: pass@k of one arm.
 
 Owns: its flags and its table.
-Does not own: the numbers (`probes.estimators`, `probes.intervals`).
+Does not own: the numbers (`probes.statistics.estimators`, `probes.statistics.intervals`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probes.commands.options import DIR, TABLE, analysis_options
-from probes.commands.output import (
+from probes.commands.common.options import DIR, TABLE, analysis_options
+from probes.commands.common.output import (
     Values,
     default_ks,
     draws_text,
@@ -26,7 +26,7 @@ from probes.commands.output import (
 from rlvr.console import SpreadCommand
 
 if TYPE_CHECKING:
-    from probes.estimators import Counts
+    from probes.statistics.estimators import Counts
 
 
 COLUMNS = ("estimate", "se_draws", "lo", "hi")  # the form of --json; a band over all k is part of a report
@@ -72,7 +72,7 @@ def show_estimate(
 
 def error_rows(counts: "Counts", ks: Sequence[int]) -> Values:
     """Returns pass@k at both extremes of what the verifier failed to judge, under `if_errors`; empty without errors."""
-    from probes.estimators import error_bounds
+    from probes.statistics.estimators import error_bounds
 
     num_errors = int(counts.errors_P.sum())
     if not num_errors:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probes.commands.options import TABLE, json_option
-from probes.commands.output import print_json
+from probes.commands.common.options import TABLE, json_option
+from probes.commands.common.output import print_json
 
 if TYPE_CHECKING:
     from probes.importers import ImportReport

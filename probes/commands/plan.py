@@ -1,7 +1,7 @@
 """`probes plan`: what a probe will cost.
 
 Owns: its flags and its table.
-Does not own: the arithmetic (`probes.cost`).
+Does not own: the arithmetic (`probes.statistics.cost`).
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probes.commands.options import DIR, TABLE, json_option, plan_options
-from probes.commands.output import print_json, print_table, read_store, read_table
+from probes.commands.common.options import DIR, TABLE, json_option, plan_options
+from probes.commands.common.output import print_json, print_table, read_store, read_table
 
 if TYPE_CHECKING:
-    from probes.cost import Cost
+    from probes.statistics.cost import Cost
 
 
 @click.command()
@@ -34,9 +34,9 @@ def plan(
     **flags: Any,
 ) -> None:
     """Say what a probe of --problems will cost in draws and tokens, and how precise it will be."""
-    from probes.commands.measurement import read_plan
-    from probes.cost import measured_cost, typical_costs
-    from probes.plan import k_grid
+    from probes.commands.common.measurement import read_plan
+    from probes.statistics.cost import measured_cost, typical_costs
+    from probes.statistics.plan import k_grid
     from rlvr.problems import load_problems
 
     the_plan, ks = read_plan(flags), k_grid(flags["k_max"])

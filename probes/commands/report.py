@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from probes.commands.options import DIR
+from probes.commands.common.options import DIR
 
 
 @click.command()

@@ -1,7 +1,7 @@
 """`probes sample`: draw, judge and store the completions of one model.
 
 Owns: its flags.
-Does not own: the work (`probes.sample`, `probes.sources`).
+Does not own: the work (`probes.sampling.sample`, `probes.engines.sources`).
 """
 
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from probes.commands.common.options import add_options, json_option, measurement_options, plan_options
+from probes.commands.common.output import store_notes
 from probes.commands.estimate import show_estimate
-from probes.commands.options import add_options, json_option, measurement_options, plan_options
-from probes.commands.output import store_notes
 
 if TYPE_CHECKING:
-    from probes.sources import EngineOptions
+    from probes.engines.sources import EngineOptions
 
 ENGINE_OPTIONS = (
     click.option(
@@ -57,9 +57,9 @@ def sample(output: Path, as_json: bool, **flags: Any) -> None:
 
     Under `accelerate launch -m probes.cli sample ...` each process takes its share of the problems.
     """
-    from probes.commands.measurement import read_measurement
-    from probes.plan import k_grid
-    from probes.sample import is_complete, sample_store
+    from probes.commands.common.measurement import read_measurement
+    from probes.sampling.sample import is_complete, sample_store
+    from probes.statistics.plan import k_grid
 
     what = read_measurement(flags)
     store = sample_store(what, read_engine_options(flags), output, show_progress=not as_json)
@@ -74,6 +74,6 @@ def read_engine_options(flags: dict[str, Any]) -> "EngineOptions":
     """Returns the engine's part of a command's flags."""
     from dataclasses import fields
 
-    from probes.sources import EngineOptions
+    from probes.engines.sources import EngineOptions
 
     return EngineOptions(**{item.name: flags[item.name] for item in fields(EngineOptions)})

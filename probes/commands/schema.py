@@ -1,7 +1,7 @@
 """`probes schema`: the JSON Schema of what a report is made of.
 
 Owns: its argument.
-Does not own: the schema (`probes.report.schema`).
+Does not own: the schema (`probes.results.schema`).
 """
 
 import json
@@ -13,6 +13,6 @@ import click
 @click.argument("name", type=click.Choice(["summary", "comparison"]))
 def schema(name: str) -> None:
     """Print the JSON Schema of summary.json or comparison.json."""
-    from probes.report.schema import json_schema
+    from probes.results.schema import json_schema
 
     click.echo(json.dumps(json_schema(name), indent=1))

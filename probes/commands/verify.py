@@ -1,7 +1,7 @@
 """`probes verify`: judge stored draws again.
 
 Owns: its flags and what it prints.
-Does not own: judging (`rlvr.verifiers`), what is judged (`probes.probe`).
+Does not own: judging (`rlvr.verifiers`), what is judged (`probes.sampling.probe`).
 """
 
 from pathlib import Path
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probes.commands.options import DIR, json_option
-from probes.commands.output import print_json
+from probes.commands.common.options import DIR, json_option
+from probes.commands.common.output import print_json
 
 if TYPE_CHECKING:
-    from probes.outcomes import Outcomes
+    from probes.statistics.outcomes import Outcomes
 
 
 @click.command()
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @json_option
 def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
     """Judge the draws of STORE with another verifier or another version of it; earlier verdicts stay beside the new."""
-    from probes.judging import judge
-    from probes.store import ProbeStore
+    from probes.sampling.judging import judge
+    from probes.store.store import ProbeStore
     from rlvr.verifiers import make_verifier
 
     opened, judging = ProbeStore.open_existing(store), make_verifier(verifier)
@@ -57,7 +57,7 @@ def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
 
 def num_changed(before: "Outcomes", now: "Outcomes") -> int:
     """Returns how many judged draws are correct in exactly one of the two."""
-    from probes.outcomes import CORRECT
+    from probes.statistics.outcomes import CORRECT
 
     is_judged = (before.code_PD >= 0) & (now.code_PD >= 0)
     return int((((before.code_PD == CORRECT) != (now.code_PD == CORRECT)) & is_judged).sum())

@@ -1,7 +1,7 @@
 """`probes watch`: probe the checkpoints of a run as they appear.
 
 Owns: its flags, and filling them from the manifest of a run made by `rlvr train`.
-Does not own: the watching (`probes.watch`).
+Does not own: the watching (`probes.sampling.watch`).
 """
 
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from probes.commands.options import DIR, json_option, measurement_options, plan_options
-from probes.commands.output import print_json
+from probes.commands.common.options import DIR, json_option, measurement_options, plan_options
+from probes.commands.common.output import print_json
 from probes.commands.sample import engine_options, read_engine_options
 
 if TYPE_CHECKING:
-    from probes.watch import Watch
+    from probes.sampling.watch import Watch
 
 # Flag by the recipe key that stands in for it.
 FROM_MANIFEST = {
@@ -57,7 +57,7 @@ def watch(ctx: click.Context, /, run_dir: Path, once: bool, poll_s: float, as_js
     In a run made by `rlvr train` everything is known from its manifest. In the folder of another trainer give at least
     --problems and --verifier.
     """
-    from probes.watch import watch_run
+    from probes.sampling.watch import watch_run
 
     given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     entries = watch_run(read_watch(run_dir, flags, given), poll_s, once, show_progress=not as_json)
@@ -71,9 +71,9 @@ def watch(ctx: click.Context, /, run_dir: Path, once: bool, poll_s: float, as_js
 
 def read_watch(run_dir: Path, flags: dict[str, Any], given: set[str]) -> "Watch":
     """Returns what to watch: flags that were given, then the run's manifest, then defaults."""
-    from probes.commands.measurement import read_measurement
-    from probes.summary import RunFacts
-    from probes.watch import Watch, read_manifest
+    from probes.commands.common.measurement import read_measurement
+    from probes.results.summary import RunFacts
+    from probes.sampling.watch import Watch, read_manifest
 
     recipe = read_manifest(run_dir).get("recipe", {})
     for key, name in FROM_MANIFEST.items():

@@ -8,7 +8,7 @@
     scripted       known success rates, for tests and documentation
 
 Owns: the protocol between a probe and whatever samples for it, and the random numbers of a draw.
-Does not own: which draws are owed (`probes.plan`) or kept (`probes.store`).
+Does not own: which draws are owed (`probes.statistics.plan`) or kept (`probes.store`).
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.store import Draw
-from rlvr.prompts import Prompt
+from probes.store.store import Draw
+from rlvr.problems.prompts import Prompt
 
 
 @dataclass(frozen=True)

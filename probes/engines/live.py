@@ -2,7 +2,8 @@
 
 Owns: unwrapping the trainer's model for sampling (DDP, ZeRO, LoRA), the engine over a trainer's own vLLM, who of the
 processes samples what, and the random states around a probe.
-Does not own: sampling itself (`probes.engines.transformers`, `probes.engines.vllm`), when to probe (`probes.callback`).
+Does not own: sampling itself (`probes.engines.transformers`, `probes.engines.vllm`), when to probe
+(`probes.sampling.callback`).
 
 This is the one file of `probes` that knows trl. How a probe uses it, in every process:
 
@@ -25,14 +26,14 @@ import numpy as np
 import torch
 from trl.models import unwrap_model_for_generation
 
-from probes.arm import Arm, Sampling, arm_of
 from probes.engines import Engine, Request
 from probes.engines.transformers import TransformersEngine
 from probes.engines.vllm import Piece, VllmEngine, make_draws, pieces, sampling_fields, vllm_errors
-from probes.probe import shard
-from probes.store import Draw
+from probes.sampling.probe import shard
+from probes.store.arm import Arm, Sampling, arm_of
+from probes.store.store import Draw
 from rlvr.problems import Problem, ProblemSet
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
-from probes.arm import Arm
 from probes.engines import Request, seed_of
-from probes.store import MAX_COMPLETION_CHARS, Draw
+from probes.store.arm import Arm
+from probes.store.store import MAX_COMPLETION_CHARS, Draw
 from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)

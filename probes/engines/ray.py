@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from probes.arm import Arm
 from probes.engines import Request
-from probes.store import Draw
+from probes.store.arm import Arm
+from probes.store.store import Draw
 from rlvr.errors import EngineError, RecipeError
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 
 if TYPE_CHECKING:
-    from probes.sources import EngineOptions
+    from probes.engines.sources import EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Worker:
     """
 
     def __init__(self, options: "EngineOptions", prompt_format: PromptFormat, arm: Arm) -> None:
-        from probes.sources import open_source
+        from probes.engines.sources import open_source
 
         source = open_source(options, prompt_format, arm.sampling, ())
         if different := source.arm.differences(arm):

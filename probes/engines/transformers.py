@@ -22,10 +22,10 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from probes.arm import Arm, Sampling
 from probes.engines import Request, uniforms
 from probes.engines.batch import Batch, Prefix, RowCache, SharedCache, SingleCache
-from probes.store import Draw
+from probes.store.arm import Arm, Sampling
+from probes.store.store import Draw
 from rlvr.errors import EngineError
 
 MAX_ROWS = 512

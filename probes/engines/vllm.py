@@ -3,7 +3,7 @@
 Owns: starting vLLM on one checkpoint, the requests that it is given, their seeds, and its errors in our words.
 Does not own: an engine that a trainer started: who syncs its weights and puts it to sleep (`probes.engines.live`).
 
-Beside `rlvr.colocate`, this is the one file that imports vllm, and only when an engine is started or fails.
+Beside `rlvr.models.colocate`, this is the one file that imports vllm, and only when an engine is started or fails.
 
 Many processes, for example under `accelerate launch`: each starts a vLLM of its own on its own device, and samples its
 share of the problems. The vLLMs do not know of each other.
@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from probes.arm import Arm, Sampling
 from probes.engines import Request, consecutive_runs, seed_of
-from probes.store import Draw
+from probes.store.arm import Arm, Sampling
+from probes.store.store import Draw
 from rlvr.errors import EngineError
-from rlvr.models import ADAPTER_FILE, gguf_file
+from rlvr.models.loading import ADAPTER_FILE, gguf_file
 
 CHUNK_DRAWS = 2048  # that vLLM has at a time: enough to choose from, few enough to lose
 PIECE_DRAWS = 32  # of one request: they are delivered together

@@ -19,7 +19,7 @@ from typing import Any
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.types import content_hash
-from rlvr.verdicts import Outcome
+from rlvr.verifiers.verdicts import Outcome
 
 UNKNOWN = -1  # num_tokens and sampling parameters that a log does not tell
 NO_METRIC = "none"  # imports draws without verdicts, to be judged here

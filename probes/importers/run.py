@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from probes.arm import DECLARED, Arm
 from probes.importers import FileReport, ImportReport
 from probes.importers.files import hash_file
 from probes.importers.journal import Journal
 from probes.importers.records import NO_METRIC, UNKNOWN, ImportOptions, Reader
 from probes.importers.survey import SAMPLING, FileSurvey, Survey
 from probes.importers.writing import write_file
-from probes.store import ProbeStore
+from probes.store.arm import DECLARED, Arm
+from probes.store.store import ProbeStore
 from rlvr.errors import StoreError
 from rlvr.problems import ProblemSet
 

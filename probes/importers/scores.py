@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from probes.importers.records import NO_METRIC, NO_SCORE, ImportOptions, LogRow, LogSample
 from rlvr.errors import ProblemError
-from rlvr.verdicts import Outcome, Verdict, account_for_truncation
+from rlvr.verifiers.verdicts import Outcome, Verdict, account_for_truncation
 
 MAX_TEXT = 1000  # characters of a verdict's answer and reason
 WORDS = {"c": 1.0, "i": 0.0, "true": 1.0, "false": 0.0, "p": 0.5}

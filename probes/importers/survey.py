@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from probes.arm import Arm, Sampling, declared_arm
 from probes.importers.records import NO_METRIC, UNKNOWN, ImportOptions, LogRow, LogSample, Reader, Settings, SkippedRow
 from probes.importers.scores import verdicts_of
-from probes.store import MAX_COMPLETION_CHARS, MAX_DRAWS
+from probes.store.arm import Arm, Sampling, declared_arm
+from probes.store.store import MAX_COMPLETION_CHARS, MAX_DRAWS
 from rlvr.errors import ProblemError, StoreError
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 

@@ -14,8 +14,8 @@ from probes.importers.journal import Entry, Journal
 from probes.importers.records import ImportOptions, LogRow, LogSample, Reader
 from probes.importers.scores import verdicts_of
 from probes.importers.survey import FileSurvey, rows_to_store
-from probes.store import Draw, ProbeStore
-from rlvr.verdicts import Verdict
+from probes.store.store import Draw, ProbeStore
+from rlvr.verifiers.verdicts import Verdict
 
 BATCH_DRAWS = 2_000
 BATCH_CHARS = 32_000_000

@@ -112,7 +112,7 @@ def render(summary: Mapping[str, Any], where: str = "summary") -> str:
         InputError: the summary is of another schema, or a part of it is missing or of another type.
     """
     from probes.report.page import render_run
-    from probes.report.schema import require_summary
+    from probes.results.schema import require_summary
 
     found = require_summary(summary, where)
     return render_run(found["run"]["name"], found, "this page was made from the summary alone.")

@@ -1,7 +1,8 @@
 """The page of a comparison: arms side by side, from `comparison.json`.
 
 Owns: its figures, tables and sentences.
-Does not own: the numbers (`probes.comparison`), and what all pages share: safety, policy and style (`page`, `figures`).
+Does not own: the numbers (`probes.results.comparison`), and what all pages share: safety, policy and style (`page`,
+`figures`).
 """
 
 import math
@@ -11,12 +12,13 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import figures, palette
+from probes.report import figures
 from probes.report.evidence import Evidence
+from probes.report.figures import palette
+from probes.report.figures.plots import Plot, make_plots
 from probes.report.page import ArmView, render_template
-from probes.report.plots import Plot, make_plots
-from probes.report.schema import Summary
 from probes.report.words import change, count, number, plural, table_columns
+from probes.results.schema import Summary
 
 MAX_COLUMNS = 3
 SYMBOLS = {"gain": "triangle-up", "loss": "triangle-down", "cannot tell": "circle-open"}

@@ -14,10 +14,10 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from probes.measured import Measured
-from probes.outcomes import CORRECT
-from probes.store import Excerpt
-from rlvr.verdicts import Verdict
+from probes.results.measured import Measured
+from probes.statistics.outcomes import CORRECT
+from probes.store.store import Excerpt
+from rlvr.verifiers.verdicts import Verdict
 
 MAX_DRAWS = 24_000  # on a page
 MAX_CHARS = 6_000_000  # of all completions together; packed they take about a third

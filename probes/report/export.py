@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import plotly.io
 
 from probes.report.comparison import comparison_plots
+from probes.report.figures.plots import make_plots
 from probes.report.inputs import ReportInput
-from probes.report.plots import make_plots
 from rlvr.errors import InputError
 
 WIDTH, SCALE = 900, 3

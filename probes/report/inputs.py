@@ -3,7 +3,7 @@
     read_input   a run, several runs, a comparison, a store of draws, or several -> ReportInput
 
 Owns: telling these apart, and which numbers and draws of each the report shows.
-Does not own: the numbers (`probes.summary`, `probes.runs`), the page.
+Does not own: the numbers (`probes.results.summary`, `probes.results.runs`), the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from probes.files import plain, read_json
-from probes.index import ProbeIndex
-from probes.measured import Measured, measure_probe, measure_store
-from probes.report.schema import Summary, require_comparison, require_summary
-from probes.runs import ArmRun, compare_runs, compare_stores
-from probes.studies import study_run
-from probes.summary import RunFacts, make_summary, notes, read_summary, remake_summary
+from probes.results.measured import Measured, measure_probe, measure_store
+from probes.results.runs import ArmRun, compare_runs, compare_stores
+from probes.results.schema import Summary, require_comparison, require_summary
+from probes.results.studies import study_run
+from probes.results.summary import RunFacts, make_summary, notes, read_summary, remake_summary
+from probes.store.files import plain, read_json
+from probes.store.index import ProbeIndex
 from rlvr.errors import InputError
 
 

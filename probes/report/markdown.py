@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from probes.report.schema import Summary
 from probes.report.words import cautions, change, headline, interval, number, place, places, table_columns
+from probes.results.schema import Summary
 
 MAX_NOTES = 12
 MAX_CHARS = 300

@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from probes.report.schema import Summary
+from probes.results.schema import Summary
 
 COLUMNS = ("arm", "part", "where", "k", "metric", "value")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

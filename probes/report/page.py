@@ -20,12 +20,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from probes.report import palette, words
+from probes.report import words
 from probes.report.evidence import Evidence
+from probes.report.figures import palette
+from probes.report.figures.plots import Plot, make_plots
 from probes.report.packing import pack
-from probes.report.plots import Plot, make_plots
-from probes.report.schema import Probe, Summary
-from rlvr.verdicts import Outcome
+from probes.results.schema import Probe, Summary
+from rlvr.verifiers.verdicts import Outcome
 
 MAX_CHARS = 2_000
 MAX_IDS = 200

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from probes.report.schema import Difference, Probe, Summary, VerdictWord
-from rlvr.verdicts import Mode, mode_of
+from probes.results.schema import Difference, Probe, Summary, VerdictWord
+from rlvr.verifiers.verdicts import Mode, mode_of
 
 NOTEWORTHY_RATE = 0.05
 NONE = "–"  # noqa: RUF001 - an en dash stands for no value

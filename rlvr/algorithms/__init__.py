@@ -1,7 +1,7 @@
 """Algorithms: what each adds to TRL, one file an algorithm.
 
 Owns: the one place that turns `algorithm:` of a recipe into a TRL config class and a trainer class.
-Does not own: the run around it (`rlvr.train`).
+Does not own: the run around it (`rlvr.training.train`).
 """
 
 from dataclasses import dataclass

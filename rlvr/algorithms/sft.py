@@ -1,7 +1,7 @@
 """Supervised fine-tuning on demonstrations: what `distill` and `rft` share, on TRL's SFTTrainer.
 
 Owns: the log of what the demonstrations cost.
-Does not own: the demonstrations (`rlvr.demonstrations`), the loss (TRL's mean over the tokens of completions).
+Does not own: the demonstrations (`rlvr.training.demonstrations`), the loss (TRL's mean over the tokens of completions).
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Problems: items with a gold answer, identified by their content.
 
 Owns: `Problem`, `ProblemSet`, and `load_problems`, the one place that turns a recipe's string into a problem set.
-Does not own: how a problem is shown to a model (`rlvr.prompts`) or judged (`rlvr.verifiers`).
+Does not own: how a problem is shown to a model (`rlvr.problems.prompts`) or judged (`rlvr.verifiers`).
 """
 
 from rlvr.problems.loaders import load_problems

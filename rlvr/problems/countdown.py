@@ -2,7 +2,7 @@
 
 Owns: the generator, the text form of a problem, the split of all number sets into train and probe, and the worked
 examples that the testbed's base model is pre-trained on.
-Does not own: the verifier (`rlvr.verifiers.countdown`), the model (`rlvr.testbed`).
+Does not own: the verifier (`rlvr.verifiers.countdown`), the model (`rlvr.models.testbed`).
 
 The split is a property of the numbers alone: a hash of the sorted numbers decides whether they belong to `train` or to
 `probe`. So no seed, size or order of generation can put the same numbers into both.

@@ -1,7 +1,7 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
 Owns: which locations there are, the joint ` + `, the column rules, and the messages for rows that break them.
-Does not own: options (`rlvr.spec`), the types (`rlvr.problems.types`), what is generated or packaged
+Does not own: options (`rlvr.problems.spec`), the types (`rlvr.problems.types`), what is generated or packaged
 (`rlvr.problems.countdown`, `rlvr.problems.humaneval`, `rlvr.problems.reasoning_gym`).
 
 A location is a JSONL file, `countdown:<split>`, `humaneval`, `reasoning_gym:<family>`, or a data set of the Hugging
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import ProblemError
+from rlvr.problems.spec import Spec, parse_spec
 from rlvr.problems.types import Problem, ProblemSet
-from rlvr.spec import Spec, parse_spec
 
 QUESTION_COLUMNS = ("problem", "question")
 FILE_SUFFIXES = (".jsonl", ".json")

@@ -1,7 +1,7 @@
 """Task families of reasoning-gym as problem sets: `reasoning_gym:<family>?num=200&seed=1&...`.
 
 Owns: how an entry is named and made again (family, settings, seed, index), and the workers that make entries.
-Does not own: scoring (`rlvr.verifiers.reasoning_gym`), killing workers (`rlvr.verifiers.pool`).
+Does not own: scoring (`rlvr.verifiers.reasoning_gym`), killing workers (`rlvr.sandbox.pool`).
 
 reasoning-gym is an optional package, and only worker processes import it. Every entry is made with the same size of its
 data set, so that an entry does not depend on how many were asked for. Some families depend on Python's hash seed;
@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rlvr.errors import ProblemError, RecipeError
+from rlvr.problems.spec import Spec, nearest
 from rlvr.problems.types import Problem, ProblemSet
-from rlvr.spec import Spec, nearest
 
 PACKAGE = "reasoning-gym"
 SIZE = 4_000  # of every data set that entries are taken from
@@ -72,7 +72,7 @@ def entry_pool(deadline_s: float) -> Any:
     Raises:
         RecipeError: reasoning-gym is not installed.
     """
-    from rlvr.verifiers.pool import WorkerPool
+    from rlvr.sandbox.pool import WorkerPool
 
     installed_version()
     return WorkerPool("rlvr.verifiers.reasoning_gym_worker", "work", deadline_s=deadline_s, prepare="confine")

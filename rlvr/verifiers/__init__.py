@@ -1,7 +1,8 @@
 """Verifiers: functions from (problem, completion) to a verdict.
 
 Owns: the protocol, and the one place that turns a name of a recipe into a verifier.
-Does not own: rewards (`rlvr.rewards`), truncation (`rlvr.verdicts`), storage of verdicts (`probes.store`).
+Does not own: rewards (`rlvr.training.rewards`), truncation (`rlvr.verifiers.verdicts`), storage of verdicts
+(`probes.store`).
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
 `package.module:function` for a user's own function.
@@ -13,8 +14,8 @@ from typing import Protocol
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
-from rlvr.spec import Spec, parse_spec
-from rlvr.verdicts import Verdict
+from rlvr.problems.spec import Spec, parse_spec
+from rlvr.verifiers.verdicts import Verdict
 
 
 class Verifier(Protocol):
@@ -41,7 +42,7 @@ class Verifier(Protocol):
 
 
 def _choice(spec: Spec) -> Verifier:
-    from rlvr.verifiers.choice import ChoiceVerifier
+    from rlvr.verifiers.answers.choice import ChoiceVerifier
 
     return ChoiceVerifier.of(spec)
 
@@ -60,19 +61,19 @@ def _countdown(spec: Spec) -> Verifier:
 
 
 def _exact(spec: Spec) -> Verifier:
-    from rlvr.verifiers.exact import ExactVerifier
+    from rlvr.verifiers.answers.exact import ExactVerifier
 
     return ExactVerifier.of(spec)
 
 
 def _math(spec: Spec) -> Verifier:
-    from rlvr.verifiers.math import MathVerifier
+    from rlvr.verifiers.answers.math import MathVerifier
 
     return MathVerifier.of(spec)
 
 
 def _numeric(spec: Spec) -> Verifier:
-    from rlvr.verifiers.numeric import NumericVerifier
+    from rlvr.verifiers.answers.numeric import NumericVerifier
 
     return NumericVerifier.of(spec)
 

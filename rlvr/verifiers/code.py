@@ -18,14 +18,14 @@ from platform import python_version_tuple
 from signal import SIGALRM, SIGKILL, SIGXCPU
 
 from rlvr.problems import Problem
+from rlvr.problems.spec import Spec
 from rlvr.sandbox import LEVELS, DeadlineError, EndedError, Limits, Sandbox, StartError, TooMuchError, make_sandbox
 from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
-from rlvr.spec import Spec
-from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
+from rlvr.sandbox.pool import default_num_workers
 from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
 from rlvr.verifiers.gold import refuse_unusable
-from rlvr.verifiers.pool import default_num_workers
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 RULES = "code@2"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")

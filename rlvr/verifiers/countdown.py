@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome, Verdict
 from rlvr.verifiers.gold import refuse_unusable
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 MAX_CHARS = 200
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
-from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 
 class CustomVerifier:

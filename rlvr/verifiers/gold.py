@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
-from rlvr.verifiers.answers import last_boxed
+from rlvr.verifiers.answers.extraction import last_boxed
 
 NUM_NAMED = 5
 

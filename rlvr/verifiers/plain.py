@@ -1,7 +1,8 @@
 r"""What the verifiers without worker processes share: the final text of a completion, and the loop over a batch.
 
 Owns: `final_text`, `PlainVerifier`.
-Does not own: how an answer is judged (`choice`, `exact`, `numeric`), answers in mathematics (`rlvr.verifiers.answers`).
+Does not own: how an answer is judged (`choice`, `exact`, `numeric`), answers in mathematics
+(`rlvr.verifiers.answers.extraction`).
 """
 
 import re
@@ -11,9 +12,9 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from rlvr.problems import Problem
-from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
-from rlvr.verifiers.answers import MAX_LINE_CHARS, last_boxed
+from rlvr.verifiers.answers.extraction import MAX_LINE_CHARS, last_boxed
 from rlvr.verifiers.gold import refuse_unusable
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 DECORATION = " \t\r\n*`\"'"
 

@@ -2,7 +2,7 @@ r"""The reasoning_gym verifier: what does a task family's own `score_answer` say
 
 Owns: finding the answer in a completion, and the threshold.
 Does not own: entries (`rlvr.problems.reasoning_gym`), scoring (`rlvr.verifiers.reasoning_gym_worker`), killing workers
-(`rlvr.verifiers.pool`).
+(`rlvr.sandbox.pool`).
 """
 
 import re
@@ -11,12 +11,12 @@ from typing import Any
 
 from rlvr.problems import Problem
 from rlvr.problems.reasoning_gym import entry_pool, installed_version, task_of
-from rlvr.spec import Spec
-from rlvr.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
-from rlvr.verifiers.answers import last_boxed
+from rlvr.problems.spec import Spec
+from rlvr.sandbox.pool import TaskFailure
+from rlvr.verifiers.answers.extraction import last_boxed
 from rlvr.verifiers.gold import refuse_unusable
 from rlvr.verifiers.plain import decided, unparsed
-from rlvr.verifiers.pool import TaskFailure
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 MAX_ANSWER_CHARS = 10_000
 DEADLINE_S = 10.0  # making a data set included: a second or two for the slowest families

@@ -1,7 +1,7 @@
 """The worker's side of reasoning-gym: making entries and scoring answers.
 
 Owns: the one door to reasoning-gym, and what a worker that scores may not do.
-Does not own: how entries are named (`rlvr.problems.reasoning_gym`), deadlines and limits (`rlvr.verifiers.pool`).
+Does not own: how entries are named (`rlvr.problems.reasoning_gym`), deadlines and limits (`rlvr.sandbox.pool`).
 
 Scorers are code of reasoning-gym on text that a model wrote: some give it to sympy or to Python's `eval`. So they run
 in worker processes under a deadline and a limit of memory, which may not write files, start programs or use the

@@ -6,11 +6,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from probes.arm import Arm, Sampling
 from probes.cli import main
-from probes.store import Draw, ProbeStore
+from probes.store.arm import Arm, Sampling
+from probes.store.store import Draw, ProbeStore
 from rlvr.problems import Problem, ProblemSet
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 
 def run(*arguments):

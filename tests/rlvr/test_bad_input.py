@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from rlvr.cli import main
 from rlvr.errors import RecipeError
-from rlvr.recipe import read_recipe
+from rlvr.training.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from probes.arm import Sampling
 from probes.engines.live import keep_random_states, live_arm, live_engine, live_model, live_share
-from rlvr.colocate import keep_weights_in_place
+from probes.store.arm import Sampling
+from rlvr.models.colocate import keep_weights_in_place
 from rlvr.problems import ProblemSet
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 from tests.probes.engines.contract import PROBLEMS, Subject, request_for
 
 NUM_DRAWS = {"grpo": 300, "rloo": 100}  # bfloat16, which rloo uses here, is slow on most CPUs
@@ -116,8 +116,8 @@ def train_grpo(model: str, flags: list[str], attach: Any) -> None:
     """Trains as `rlvr train` does, with vLLM in float32: TRL has no field for that, and vLLM takes bfloat16 instead."""
     from trl.generation import vllm_generation
 
-    from rlvr.recipe import read_recipe
-    from rlvr.train import load_inputs, train
+    from rlvr.training.recipe import read_recipe
+    from rlvr.training.train import load_inputs, train
 
     del model
     vllm_generation.LLM = functools.partial(vllm_generation.LLM, dtype="float32")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from probes.arm import Sampling, arm_of
 from probes.engines import Request
 from probes.engines.transformers import TransformersEngine
-from probes.store import ProbeStore
+from probes.store.arm import Sampling, arm_of
+from probes.store.store import ProbeStore
 from rlvr.problems import load_problems
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -23,7 +23,7 @@ PROBLEMS = "countdown:probe?num=6"
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     """A checkpoint of the testbed's own shape."""
-    from rlvr.testbed import Pretraining, pretrain
+    from rlvr.models.testbed import Pretraining, pretrain
 
     folder = tmp_path_factory.mktemp("checkpoint") / "base"
     pretrain(Pretraining(num_steps=10), folder)

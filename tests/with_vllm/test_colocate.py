@@ -1,4 +1,4 @@
-"""`rlvr.colocate` against the vLLM that is installed: what it leans on is there, and does what it says."""
+"""`rlvr.models.colocate` against the vLLM that is installed: what it leans on is there, and does what it says."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from tests.with_vllm.test_live_colocate import ROOT, environment
 LAYER = """
 import json
 import torch
-from rlvr.colocate import keep_weights_in_place
+from rlvr.models.colocate import keep_weights_in_place
 from vllm.model_executor.layers.linear import UnquantizedLinearMethod
 from vllm.model_executor.layers.vocab_parallel_embedding import UnquantizedEmbeddingMethod
 

@@ -23,7 +23,7 @@ import pytest
 from probes.engines import Request
 from probes.engines.openai import OpenAIEngine
 from rlvr.errors import EngineError
-from rlvr.prompts import Prompt
+from rlvr.problems.prompts import Prompt
 from tests.probes.engines.contract import PROBLEMS, EngineContract, Subject, contract_arm, request_for, sampled
 
 # A folder named vllm on the path is a package without a file.

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from probes.index import ProbeIndex
-from probes.store import ProbeStore
+from probes.store.index import ProbeIndex
+from probes.store.store import ProbeStore
 from tests.with_vllm.test_live_colocate import ROOT, environment
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

@@ -6,13 +6,13 @@ import numpy as np
 import psutil
 import pytest
 
-from probes.arm import Arm, Sampling
 from probes.engines import Request
 from probes.engines.transformers import TransformersEngine
 from probes.engines.vllm import PIECE_DRAWS, VllmEngine, own_variables, start_llm, variables_for_one
-from probes.store import Draw
+from probes.store.arm import Arm, Sampling
+from probes.store.store import Draw
 from rlvr.errors import EngineError
-from rlvr.prompts import Prompt
+from rlvr.problems.prompts import Prompt
 from tests.probes.engines.contract import PROBLEMS, EngineContract, Subject, contract_arm, request_for
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]

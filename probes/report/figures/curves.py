@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import palette
+from probes.report.figures import palette
 from probes.report.figures.style import (
     VERDICT_MARKS,
     band,
@@ -28,7 +28,7 @@ from probes.report.figures.style import (
     spread,
     style,
 )
-from probes.report.schema import Probe, Summary
+from probes.results.schema import Probe, Summary
 
 MAX_BANDS = 4
 BAND = ("band_lo", "band_hi")

@@ -7,9 +7,9 @@ Does not own: titles, captions and alternative texts (`plots`, `labels`), number
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import palette
+from probes.report.figures import palette
 from probes.report.figures.style import band, line, names_of, new_figure, patterned, probes_title, range_text, style
-from probes.report.schema import Summary
+from probes.results.schema import Summary
 
 OUTCOME_PATTERNS = {"unparsed": "/", "truncated": "\\", "timeout": "x", "error": "."}
 

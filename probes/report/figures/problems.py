@@ -10,9 +10,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import palette
+from probes.report.figures import palette
 from probes.report.figures.style import count_ticks, names_of, new_figure, patterned, probes_title, short, spread, style
-from probes.report.schema import Summary
+from probes.results.schema import Summary
 
 MAX_FLOW_LABELS = 6
 FLOW_COLOURS = {"kept": palette.GAIN, "lost": palette.LOSS, "gained": palette.FIRST, "never": palette.CANNOT_TELL}

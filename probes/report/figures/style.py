@@ -1,7 +1,7 @@
 """What figures share: axes, lines, bands, marks of verdicts, and reading estimates out of a summary.
 
 Owns: the house style of a figure.
-Does not own: colours (`probes.report.palette`), what is drawn.
+Does not own: colours (`probes.report.figures.palette`), what is drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from probes.report import palette
-from probes.report.schema import Difference, Estimate, Probe, Summary
+from probes.report.figures import palette
 from probes.report.words import places
+from probes.results.schema import Difference, Estimate, Probe, Summary
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MAX_NAME = 14  # letters of a store's name at an axis; on a phone more leave no room for the plot

@@ -10,9 +10,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from probes.report import palette
+from probes.report.figures import palette
 from probes.report.figures.style import names_of, probes_title, style
-from probes.report.schema import Summary
+from probes.results.schema import Summary
 
 TRAINING_ROWS = {
     "reward": "reward",

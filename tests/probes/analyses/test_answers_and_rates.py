@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from probes.analyses.answers import answer_entropy, distinct_correct
 from probes.analyses.rates import rates
-from probes.outcomes import CODES, NOT_DRAWN, Outcomes
+from probes.statistics.outcomes import CODES, NOT_DRAWN, Outcomes
 from rlvr.errors import InputError
-from rlvr.verdicts import Outcome
+from rlvr.verifiers.verdicts import Outcome
 
 RIGHT, WRONG, UNPARSED = Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED
 

@@ -10,10 +10,10 @@ from scipy.stats import beta
 
 from probes.analyses.cells import Cells, Transition, cells_over_steps, expected_cells, four_cells, same_model_null
 from probes.analyses.support import support
-from probes.estimators import Counts
-from probes.outcomes import CORRECT, WRONG, Outcomes
-from probes.plan import Plan
-from probes.sequential import stop_probabilities, stopping_points
+from probes.statistics.estimators import Counts
+from probes.statistics.outcomes import CORRECT, WRONG, Outcomes
+from probes.statistics.plan import Plan
+from probes.statistics.sequential import stop_probabilities, stopping_points
 from rlvr.errors import InputError
 
 

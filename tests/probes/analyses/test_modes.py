@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from probes.analyses.modes import Modes, compare_modes
-from probes.outcomes import CODES, NOT_DRAWN, Outcomes
 from probes.report import words
-from probes.runs import ArmRun, describe
-from rlvr.verdicts import Outcome
+from probes.results.runs import ArmRun, describe
+from probes.statistics.outcomes import CODES, NOT_DRAWN, Outcomes
+from rlvr.verifiers.verdicts import Outcome
 
 C, W, U = (CODES[outcome] for outcome in (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED))
 

@@ -17,12 +17,12 @@ from probes.analyses.histogram import BINS, accuracy_histogram
 from probes.analyses.prompts import prompt_effect
 from probes.analyses.reasoning import Judged, cot_pass_at_k, judge_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
-from probes.arm import Sampling, declared_arm
-from probes.estimators import Counts, pass_at_k
-from probes.intervals import problem_interval
-from probes.plan import Plan
-from probes.sequential import stop_probabilities, stopping_points
-from probes.store import Draw
+from probes.statistics.estimators import Counts, pass_at_k
+from probes.statistics.intervals import problem_interval
+from probes.statistics.plan import Plan
+from probes.statistics.sequential import stop_probabilities, stopping_points
+from probes.store.arm import Sampling, declared_arm
+from probes.store.store import Draw
 from rlvr.errors import InputError
 from rlvr.problems import Problem
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from probes.cli import main
-from probes.store import ProbeStore
+from probes.store.store import ProbeStore
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = ["--engine", "scripted", "--rate", "0.3", "--verifier", "math", "--k-max", "8"]

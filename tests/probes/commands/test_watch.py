@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from probes.cli import main
-from probes.index import ProbeIndex
+from probes.store.index import ProbeIndex
 from rlvr.cli import main as rlvr_main
 
 ROOT = Path(__file__).parents[3]

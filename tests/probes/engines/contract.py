@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from probes.arm import Arm, Sampling, arm_of
 from probes.engines import Engine, Request
-from probes.store import Draw
+from probes.store.arm import Arm, Sampling, arm_of
+from probes.store.store import Draw
 from rlvr.problems.countdown import countdown_problems
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 
 # Three and four numbers: prompts of different lengths.
 PROBLEMS = [

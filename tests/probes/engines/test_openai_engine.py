@@ -11,15 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from probes.arm import Sampling, declared_arm
 from probes.engines import Request
 from probes.engines.openai import OpenAIEngine, server_seed
-from probes.probe import run_probe
-from probes.store import ProbeStore
+from probes.sampling.probe import run_probe
+from probes.store.arm import Sampling, declared_arm
+from probes.store.store import ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
-from rlvr.prompts import Prompt
-from tests.probes.test_probe import PLAN, RightVerifier
+from rlvr.problems.prompts import Prompt
+from tests.probes.sampling.test_probe import PLAN, RightVerifier
 
 ARM = declared_arm("m", {"template": "{question}"}, Sampling(temperature=0.7, top_p=0.9, top_k=5, max_new_tokens=6))
 NO_FILTER = declared_arm("m", {"template": "{question}"}, Sampling(max_new_tokens=6))

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from probes.engines.ray import CHUNK_DRAWS, RayEngine, chunks
-from probes.sources import EngineOptions
+from probes.engines.sources import EngineOptions
 from rlvr.errors import EngineError, RecipeError
-from rlvr.prompts import PromptFormat
+from rlvr.problems.prompts import PromptFormat
 from tests.probes.engines.contract import EngineContract, Subject, contract_arm, request_for, sampled
 
 ray = pytest.importorskip("ray")

@@ -6,7 +6,7 @@ import pytest
 
 from probes.engines import Request
 from probes.engines.scripted import ScriptedEngine
-from rlvr.prompts import Prompt
+from rlvr.problems.prompts import Prompt
 
 RATES = {"p": 0.1, "q": 0.5, "r": 1.0}
 PROMPT = Prompt("say it")

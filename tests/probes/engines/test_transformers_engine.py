@@ -12,13 +12,13 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, Lfm2Config, LlamaConfig, MistralConfig
 
-from probes.arm import Arm, Sampling, arm_of
 from probes.engines import Request, consecutive_runs, uniforms
 from probes.engines import transformers as engine_module
 from probes.engines.transformers import TransformersEngine, make_warpers, pick
+from probes.store.arm import Arm, Sampling, arm_of
 from rlvr.errors import EngineError
 from rlvr.problems.countdown import countdown_problems
-from rlvr.prompts import Prompt, PromptFormat
+from rlvr.problems.prompts import Prompt, PromptFormat
 from tests.probes.engines.contract import EngineContract, Subject, contract_arm
 
 # Two, three and four numbers: prompts of many lengths.

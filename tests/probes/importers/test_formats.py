@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from probes.importers import ImportOptions, import_logs
-from probes.store import ProbeStore
+from probes.store.store import ProbeStore
 from rlvr.errors import ProblemError, StoreError
 from rlvr.problems import Problem
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from probes.importers import FORMATS, ImportOptions, import_logs
 from probes.importers.records import LogRow, LogSample, Settings, make_problem
 from probes.importers.scores import verdicts_of
-from probes.store import MAX_COMPLETION_CHARS, ProbeStore
+from probes.store.store import MAX_COMPLETION_CHARS, ProbeStore
 from rlvr.errors import InputError, ProblemError, RecipeError, StoreError
-from rlvr.verdicts import Outcome
+from rlvr.verifiers.verdicts import Outcome
 
 OPTIONS = ImportOptions(model="m")
 
@@ -146,7 +146,7 @@ def test_later_files_must_be_of_the_same_arm_metric_and_problems(tmp_path):
 
 
 def test_a_store_of_draws_made_here_is_left_alone(tmp_path):
-    from probes.store import Draw
+    from probes.store.store import Draw
 
     file = log(tmp_path / "a.jsonl", [row()])
     import_logs("verl", [file], tmp_path / "store", OPTIONS)

@@ -10,9 +10,9 @@ import pytest
 
 from probes.analyses.cells import expected_cells, same_model_null
 from probes.analyses.histogram import accuracy_histogram
-from probes.estimators import Counts
-from probes.files import plain
-from probes.studies import study_run
+from probes.results.studies import study_run
+from probes.statistics.estimators import Counts
+from probes.store.files import plain
 
 KS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 NUM_DRAWS = 512

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from probes.arm import Sampling, declared_arm
-from probes.store import Draw, ProbeStore
+from probes.store.arm import Sampling, declared_arm
+from probes.store.store import Draw, ProbeStore
 from rlvr.problems import Problem, ProblemSet
-from rlvr.verdicts import Outcome, Verdict
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 VERIFIER = "exact@1"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from probes.measured import Measured, measure_store
 from probes.report import evidence
 from probes.report.evidence import choose_evidence
+from probes.results.measured import Measured, measure_store
 from tests.probes.report.stores import make_store
 
 BASE = [[True, False] * 8, [True] + [False] * 15, [False] * 16, [False] * 16]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from probes.report import figures
-from probes.report.plots import make_plots
+from probes.report.figures.plots import make_plots
 
 Summary = dict[str, Any]
 MakeSummary = Callable[..., Summary]

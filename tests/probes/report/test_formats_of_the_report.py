@@ -14,7 +14,7 @@ from probes.report import render_as
 from probes.report.inputs import read_input
 from probes.report.markdown import run_markdown, safe
 from probes.report.numbers import summary_rows, to_csv
-from probes.report.schema import json_schema, require_summary
+from probes.results.schema import json_schema, require_summary
 from rlvr.errors import InputError
 from tests.probes.report.browser import needs_chromium
 from tests.probes.report.stores import make_store

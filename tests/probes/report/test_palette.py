@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from probes.report import palette
+from probes.report.figures import palette
 from tests.probes.report.browser import needs_chromium, opened
 
 pytestmark = needs_chromium

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from probes.report import render, write_report
-from probes.report.schema import require_summary
+from probes.results.schema import require_summary
 from rlvr.errors import InputError, RlvrError
 
 Summary = dict[str, Any]
@@ -177,7 +177,7 @@ def test_values_that_do_not_exist_are_dashes(make_summary: MakeSummary) -> None:
 
 def test_intervals_that_are_not_identified_are_dashes(make_summary: MakeSummary) -> None:
     """One problem has no interval over problems; the summary then holds null."""
-    from probes.report.plots import make_plots
+    from probes.report.figures.plots import make_plots
 
     summary = make_summary()
     for probe in summary["probes"]:
@@ -198,8 +198,8 @@ def test_every_figure_has_a_label_in_words(make_summary: MakeSummary) -> None:
 
 
 def test_every_figure_colour_has_a_dark_twin(make_summary: MakeSummary) -> None:
-    from probes.report import palette
-    from probes.report import plots as plots_of
+    from probes.report.figures import palette
+    from probes.report.figures import plots as plots_of
 
     plots = plots_of.make_plots(require_summary(make_summary(steps=tuple(range(0, 201, 10)))))
     text = " ".join(str(plot.figure.to_dict()) for plot in plots)
@@ -220,7 +220,7 @@ def test_hostile_text_is_text_everywhere(make_summary: MakeSummary, poison: Pois
 
 
 def test_figures_hold_no_markup_of_the_summary(make_summary: MakeSummary, poison: Poison) -> None:
-    from probes.report.plots import make_plots
+    from probes.report.figures.plots import make_plots
 
     marked = poison(make_summary(), "<i>owned</i>")
     for probe in marked["probes"]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlvr.algorithms.dapo import Config, join, take_groups
-from rlvr.rewards import make_format_reward
+from rlvr.training.rewards import make_format_reward
 from tests.rlvr.algorithms.scripted import PROMPTS, make_trainer, rng_of
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
-from rlvr.verdicts import Outcome
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.code import CodeVerifier, judge
 from rlvr.verifiers.code_tests import program_of
+from rlvr.verifiers.verdicts import Outcome
 
 TOKEN = "f3c1a8e2"  # of the expected value that attacks look for
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.countdown import random_expression
-from rlvr.verdicts import Outcome
 from rlvr.verifiers.countdown import CountdownVerifier
+from rlvr.verifiers.verdicts import Outcome
 
 
 def problem(numbers, target) -> Problem:

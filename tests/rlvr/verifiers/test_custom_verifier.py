@@ -4,8 +4,8 @@ import pytest
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
-from rlvr.verdicts import Outcome
 from rlvr.verifiers import make_verifier
+from rlvr.verifiers.verdicts import Outcome
 
 SOURCE = """
 def judge(problem, completion):

@@ -8,9 +8,9 @@ import pytest
 from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
 from rlvr.problems import reasoning_gym as entries
-from rlvr.verdicts import Outcome
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.reasoning_gym import ReasoningGymVerifier, answer_of
+from rlvr.verifiers.verdicts import Outcome
 
 needs_package = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed")
 

@@ -1,0 +1,260 @@
+"""Comparing algorithms: train every arm from one base, measure all alike, and write one report.
+
+Owns: `compare.yaml`, the checks that arms are comparable, the order of runs, and the states in which arms are
+compared.
+Does not own: a run (`rlvr train`, started as a program of its own), the numbers (`probes.results.comparison`), the
+page.
+
+Everything goes on where it stopped: finished runs are not run again, a killed one goes on from its checkpoint, and
+draws that are stored are not made again. All runs share one store of probes, so the base is probed once.
+
+    <output_dir>/<arm>-<seed>/       a run's folder, `train.log` beside its files
+    <output_dir>/probes/             stores of the probes while training, shared
+    <output_dir>/sets/<name>/        stores of the other problem sets
+    <output_dir>/comparison.json, report.html
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from probes.engines.sources import EngineOptions
+from probes.report import write_report
+from probes.results.comparison import STATES, Measured, State, choose_states
+from probes.results.measured import measure_store
+from probes.results.runs import ArmRun, all_states, arm_measured, describe, measured_states, require_comparable
+from probes.results.summary import read_summary
+from probes.sampling.probe import Measurement
+from probes.sampling.sample import sample_store
+from probes.store.files import plain, write_atomically
+from rlvr.errors import RecipeError, RunError
+from rlvr.jobs.run import make_plan, make_settings
+from rlvr.jobs.teaching import check_teacher
+from rlvr.problems import load_problems
+from rlvr.training.recipe import Recipe, read_recipe
+from rlvr.training.run_folder import RunFolder, versions
+from rlvr.training.train import load_inputs
+
+RLVR_TRAIN = (sys.executable, "-m", "rlvr.cli", "train")
+# Arms must agree on these: they decide what is learned from, where training starts, and how it is measured.
+SHARED_KEYS = (
+    "model_name_or_path",
+    "dtype",
+    "verifier",
+    "train_problems",
+    "prompt_template",
+    "prompt_system",
+    "prompt_chat",
+    "probe_problems",
+    "probe_steps",
+    "probe_k_max",
+    "probe_max_draws",
+    "probe_first_look",
+    "probe_stop_at",
+    "probe_give_up_at",
+    "probe_temperature",
+    "probe_top_p",
+    "probe_top_k",
+    "max_steps",
+)
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """A comparison, as `compare.yaml` states it.
+
+    Attributes:
+        output_dir: folder of everything.
+        arms: recipe by name.
+        seeds: each arm is trained with each of them.
+        overrides: recipe keys that are set for every arm that knows them.
+        problem_sets: further problem sets by name, measured after training.
+        launch: words of the program that trains one run, before `--config`; by default `rlvr train` in this Python.
+    """
+
+    output_dir: str
+    arms: Mapping[str, str]
+    seeds: tuple[int, ...] = (42,)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    problem_sets: Mapping[str, str] = field(default_factory=dict)
+    launch: tuple[str, ...] = RLVR_TRAIN
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm with one seed."""
+
+    arm: str
+    seed: int
+    folder: Path
+    flags: tuple[str, ...]
+    recipe: Recipe
+
+
+def read_config(path: str, output_dir: str | None = None) -> ComparisonConfig:
+    """Returns the comparison of a YAML file.
+
+    Raises:
+        RecipeError: the file cannot be read, or a key is missing, unknown or of another type.
+    """
+    try:
+        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from error
+    known = {"output_dir", "arms", "seeds", "overrides", "problem_sets", "launch"}
+    if not isinstance(given, dict) or set(given) - known:
+        unknown = sorted(set(given) - known) if isinstance(given, dict) else type(given).__name__
+        raise RecipeError(f"{path}: saw {unknown}; expected the keys {', '.join(sorted(known))}.")
+    given = {**given, "output_dir": output_dir or given.get("output_dir")}
+    for key, kind in (("output_dir", str), ("arms", dict)):
+        if not isinstance(given.get(key), kind) or not given[key]:
+            raise RecipeError(f"{path}: {key}: saw {given.get(key)!r}; expected a non-empty {kind.__name__}.")
+    seeds = given.get("seeds", [42])
+    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int for seed in seeds):
+        raise RecipeError(f"{path}: seeds: saw {seeds!r}; expected a list of integers.")
+    return ComparisonConfig(
+        output_dir=given["output_dir"],
+        arms=given["arms"],
+        seeds=tuple(dict.fromkeys(seeds)),
+        overrides=given.get("overrides") or {},
+        problem_sets=given.get("problem_sets") or {},
+        launch=tuple(given.get("launch") or RLVR_TRAIN),
+    )
+
+
+def run_comparison(config: ComparisonConfig) -> dict[str, Any]:
+    """Trains and measures what is not done yet; returns the comparison, which is written with its report.
+
+    Raises:
+        InputError: a recipe is wrong, or two arms are not comparable.
+        RunError: arms did not finish. The report of the others is written.
+    """
+    root = Path(config.output_dir)
+    runs = make_runs(config)
+    failed = [run for position, run in enumerate(runs, 1) if not train_run(config, run, f"{position}/{len(runs)}")]
+    done = [run for run in runs if run not in failed]
+    if not done:
+        raise RunError(f"{root}: no arm finished; see {failed[0].folder / 'train.log'}.")
+    result = measure_runs(config, done)
+    if failed:
+        result["notes"].append(f"Did not finish, and is left out: {', '.join(run.folder.name for run in failed)}.")
+    result = plain(result)
+    write_atomically(root / "comparison.json", json.dumps(result, indent=1, allow_nan=False))
+    write_report(root)
+    if failed:
+        logs = ", ".join(str(run.folder / "train.log") for run in failed)
+        raise RunError(f"{len(failed)} of {len(runs)} runs did not finish; see {logs}. The same command goes on.")
+    return result  # type: ignore[no-any-return]
+
+
+def make_runs(config: ComparisonConfig) -> list[Run]:
+    """Returns every arm with every seed, their recipes checked alone and against each other.
+
+    Raises:
+        RecipeError: a recipe is wrong, or two arms differ in what must be the same.
+    """
+    root = Path(config.output_dir)
+    runs = []
+    for seed in config.seeds:
+        for arm, path in config.arms.items():
+            folder = root / f"{arm}-{seed}"
+            flags = {"output_dir": folder, "seed": seed, "probe_store": root / "probes"}
+            known = read_recipe(path).values
+            flags = {**{key: value for key, value in config.overrides.items() if key in known}, **flags}
+            words = tuple(f"--{key}={value}" for key, value in flags.items())
+            runs.append(Run(arm, seed, folder, ("--config", path, *words), read_recipe(path, words)))
+    unknown = [key for key in config.overrides if all(key not in run.recipe.values for run in runs)]
+    if unknown:
+        raise RecipeError(f"overrides: {', '.join(unknown)}: no arm knows such a key.")
+    for run in runs:
+        check_teacher(run.recipe)
+        make_plan(run.recipe)
+        _check_alike(runs[0], run)
+    return runs
+
+
+def _check_alike(first: Run, other: Run) -> None:
+    """Raises `RecipeError` where two arms differ in what must be the same."""
+    for key in SHARED_KEYS:
+        here, there = first.recipe.values.get(key), other.recipe.values.get(key)
+        if here != there:
+            raise RecipeError(
+                f"{key}: {first.arm} has {here!r}, {other.arm} has {there!r}; it must be the same to compare them. "
+                "Set it under overrides."
+            )
+    if not first.recipe.run.probe_problems:
+        raise RecipeError("probe_problems: missing; without it there is nothing to compare.")
+
+
+def train_run(config: ComparisonConfig, run: Run, position: str) -> bool:
+    """Trains one run unless it has finished; returns whether it has now. Its output goes to `train.log`."""
+    if RunFolder(run.folder).finished:
+        return True
+    run.folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    click.echo(f"[{position}] {run.folder.name} ...", err=True)
+    with (run.folder / "train.log").open("a", encoding="utf-8") as log:
+        code = subprocess.run(  # noqa: S603 - the project's own command
+            [*config.launch, *run.flags], stdout=log, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    said = "done" if code == 0 else f"stopped with exit code {code}, see {run.folder / 'train.log'}"
+    click.echo(f"[{position}] {run.folder.name} {said}, {time.monotonic() - started:.0f} s", err=True)
+    return code == 0
+
+
+def measure_runs(config: ComparisonConfig, runs: list[Run]) -> dict[str, Any]:
+    """Returns the comparison of finished runs on the probed problems and on the further sets."""
+    recipe = runs[0].recipe
+    k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
+    probed = [ArmRun(run.arm, run.seed, run.folder, read_summary(run.folder)) for run in runs]
+    states = measured_states(probed)
+    sets = {str(recipe.run.probe_problems): all_states(require_comparable(probed), states, k_max, seed)}
+    chosen = {state for by in STATES for state in choose_states(list(states), by)[0]}
+    for name, spec in config.problem_sets.items():
+        elsewhere = {state: measure_state(config, runs, name, spec, state) for state in states if state in chosen}
+        base = measure_state(config, runs, name, spec, None)
+        largest = min(found.counts.largest_k for found in (base, *elsewhere.values()))
+        sets[spec] = all_states(base, elsewhere, min(k_max, largest), seed)
+    facts = {key: str(recipe.values[key]) for key in SHARED_KEYS if key in recipe.values} | versions()
+    return {**describe(Path(config.output_dir).name, probed, sets), "facts": facts}
+
+
+def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: str, state: State | None) -> Measured:
+    """Returns what an arm's checkpoint, or the base, does on a further problem set; draws are made where they lack."""
+    recipe = runs[0].recipe
+    inputs = load_inputs(recipe)
+    problems = load_problems(spec)
+    inputs.verifier.check_problems(list(problems))
+    settings = make_settings(recipe, inputs, problems, make_plan(recipe))
+    what = Measurement(problems, inputs.verifier, settings.plan, settings.sampling, settings.prompt_format)
+    model, label = str(recipe.values["model_name_or_path"]), "base"
+    if state is not None:
+        run = next(run for run in runs if (run.arm, run.seed) == (state.arm, state.seed))
+        model, label = str(checkpoint_of(run, state.step)), f"{run.folder.name}-{state.step}"
+    dtype = str(recipe.values.get("dtype") or "auto")
+    options = EngineOptions(model=model, dtype=dtype, trust_remote_code=bool(recipe.values.get("trust_remote_code")))
+    click.echo(f"{name}: {label} ...", err=True)
+    store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
+    return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))
+
+
+def checkpoint_of(run: Run, step: int) -> Path:
+    """Returns the saved model of a step: a checkpoint, or the final model.
+
+    Raises:
+        RunError: that step was not saved.
+    """
+    checkpoint = run.folder / f"checkpoint-{step}"
+    if (checkpoint / "COMPLETE").exists():
+        return checkpoint
+    if step == run.recipe.values["max_steps"]:
+        return run.folder
+    raise RunError(f"{checkpoint}: not saved; further problem sets need save_steps to fit probe_steps.")

@@ -1,0 +1,212 @@
+"""The run folder: one recipe, its manifest, its checkpoints.
+
+Owns: `manifest.json`, the refusal of another recipe, which checkpoints are whole, and whether the run has finished.
+Does not own: what TRL writes (checkpoints, model, trainer state) or what probes write (`probes/`, summary, report).
+
+    manifest.json        resolved recipe, versions, git state, content ids, seeds
+    checkpoint-N/        TRL's; `COMPLETE` in it says that the save was not cut short
+    model.safetensors..  the final model, with tokenizer: any tool loads the folder
+    FINISHED             training is over
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rlvr.errors import RunError
+from rlvr.training.recipe import Recipe
+from rlvr.training.recipe_fields import RunArguments
+
+FORMAT = "rlvr.run/1"
+COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
+PACKAGES = (
+    "rlvr",
+    "trl",
+    "transformers",
+    "torch",
+    "peft",
+    "accelerate",
+    "datasets",
+    "math-verify",
+    "vllm",
+    "deepspeed",
+)
+# Keys that may change between two starts of one run: they decide neither what is trained nor what is measured.
+FREE_KEYS = frozenset(
+    {
+        "output_dir",
+        "logging_dir",
+        "logging_steps",
+        "logging_first_step",
+        "log_level",
+        "log_completions",
+        "disable_tqdm",
+        "report_to",
+        "run_name",
+        "save_total_limit",
+        "probe_store",
+        "dataloader_num_workers",
+        "guard_patience",
+        "probe_on_narrowing",
+    }
+)
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: `output_dir` of the recipe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest_file = path / "manifest.json"
+
+    def check(self, recipe: Recipe, contents: Mapping[str, Any]) -> None:
+        """Raises `RunError` if the folder belongs to another recipe or other contents, or is not a run's folder.
+
+        Args:
+            recipe: of this start.
+            contents: content ids of problem sets, see `open`.
+        """
+        if not self.manifest_file.exists():
+            if self.path.is_dir() and any(self.path.glob("checkpoint-*")):
+                raise RunError(f"{self.path}: has checkpoints and no manifest.json; use another output_dir.")
+            return
+        manifest = self.manifest()
+        if different := _different(manifest["recipe"], _comparable(recipe)):
+            raise RunError(
+                f"{self.path}: the folder belongs to another recipe; {'; '.join(different)}. Use another output_dir, "
+                "or the same values to go on."
+            )
+        if manifest["contents"] != contents:
+            raise RunError(
+                f"{self.path}: the folder belongs to other problems: {manifest['contents']}, now {dict(contents)}. "
+                "Use another output_dir."
+            )
+
+    def open(self, recipe: Recipe, contents: Mapping[str, Any]) -> None:
+        """Makes the folder and its manifest, or checks that they are this recipe's."""
+        self.check(recipe, contents)
+        if not self.manifest_file.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            manifest = {
+                "format": FORMAT,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "command": sys.argv,
+                "recipe_file": recipe.source,
+                "recipe": _comparable(recipe),
+                "contents": dict(contents),
+                "seeds": {
+                    key: recipe.values[key] for key in ("seed", "data_seed", "probe_seed") if key in recipe.values
+                },
+                "versions": versions(),
+                "git": git_state(),
+            }
+            temporary = self.manifest_file.with_suffix(".tmp")
+            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            temporary.replace(self.manifest_file)
+
+    def manifest(self) -> dict[str, Any]:
+        """Returns the manifest.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        try:
+            return json.loads(self.manifest_file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.manifest_file}: cannot be read ({error}); use another output_dir.") from error
+
+    def last_checkpoint(self) -> Path | None:
+        """Returns the checkpoint of the highest step that was saved whole, or None."""
+        whole = [folder for folder in self.path.glob("checkpoint-*") if (folder / COMPLETE).exists()]
+        return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is over and the final model saved."""
+        return (self.path / "FINISHED").exists()
+
+    def mark_finished(self) -> None:
+        """Records that training is over."""
+        (self.path / "FINISHED").touch()
+
+    def log_history(self) -> list[dict[str, Any]]:
+        """Returns the trainer's log, of the finished run or of the last whole checkpoint."""
+        for folder in (self.path, self.last_checkpoint()):
+            if folder is not None and (folder / "trainer_state.json").exists():
+                state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+                return state["log_history"]  # type: ignore[no-any-return]
+        return []
+
+
+class MarkComplete(TrainerCallback):  # type: ignore[misc]
+    """Marks each checkpoint when its save has ended: a kill in the middle leaves one without the mark."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Writes `COMPLETE` into the checkpoint of this step."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+class TrainingIsOverError(Exception):
+    """The checkpoint that a run was resumed from is its last: there is no step left to take."""
+
+
+class StopAtLastStep(TrainerCallback):  # type: ignore[misc]
+    """Keeps a run that is resumed from its last checkpoint from training on: transformers would take one more step."""
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Raises `TrainingIsOverError` where no step is left; `rlvr.training.train` catches it."""
+        if state.global_step >= state.max_steps:
+            raise TrainingIsOverError
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide results, where installed."""
+    found = {"python": sys.version.split()[0]}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any] | None:
+    """Returns the commit of the repository around the working folder, and whether files differ from it; or None."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+
+
+def _comparable(recipe: Recipe) -> dict[str, Any]:
+    """Returns the recipe's values as JSON gives them back, without those that may change."""
+    kept = {key: value for key, value in recipe.values.items() if key not in FREE_KEYS}
+    return json.loads(json.dumps(kept, default=str))  # type: ignore[no-any-return]
+
+
+def _different(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns up to five keys whose values differ, with both values; a field newer than the folder had its default."""
+    stored = {**{item.name: item.default for item in fields(RunArguments) if item.name in now}, **stored}
+    keys = [key for key in sorted({*stored, *now}) if stored.get(key) != now.get(key)]
+    return [f"{key} was {stored.get(key)!r}, now {now.get(key)!r}" for key in keys[:5]]

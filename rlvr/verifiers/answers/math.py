@@ -1,0 +1,201 @@
+r"""The math verifier: is a final answer mathematically equal to the gold answer?
+
+Owns: the order of decisions (strings first, math-verify second), the door to math-verify, and the cache of verdicts.
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), killing workers (`rlvr.sandbox.pool`).
+
+math-verify runs sympy, which can take for ever on a short answer such as `9^{9^{9^{9}}}`. So it runs in worker
+processes under a hard deadline (`rlvr.verifiers.answers.math_worker`), and this module does not import it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from rlvr.problems import Problem
+from rlvr.problems.spec import Spec
+from rlvr.sandbox.pool import TaskFailure, WorkerPool
+from rlvr.verifiers.answers.extraction import (
+    Form,
+    Found,
+    clean,
+    find_answer,
+    is_plain,
+    is_words,
+    normal_form,
+    same_number,
+)
+from rlvr.verifiers.gold import gold_text, refuse_unusable
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Mode, Outcome, Verdict
+
+CACHE_SIZE = 100_000
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A gold answer and an extracted answer; equal pairs have equal verdicts."""
+
+    gold: str
+    answer: str
+
+    @cached_property
+    def forms(self) -> tuple[str, str]:
+        """Normal forms of both."""
+        return normal_form(self.gold), normal_form(self.answer)
+
+
+class MathVerifier:
+    r"""Judges final answers by strings where they decide, else by math-verify in killable worker processes.
+
+    Each distinct pair of gold and answer is judged once. An answer that exceeds the deadline, the memory or the
+    recursion limit of a worker is a `timeout`; a worker that dies or an exception in math-verify is an `error`, which
+    is not remembered. Workers start when the first pair needs them. Not for use by several threads at a time.
+
+    Two modes: `lenient` takes the answer in whatever form it stands; `strict` takes the form asked for and calls any
+    other `unparsed`. A verdict's outcome is that of `mode`, its `other` that of the other one.
+
+    Args:
+        mode: `lenient` or `strict`.
+        form: that the prompt asks for.
+        num_workers: worker processes; by default this process's share of the cores, at most 8.
+        deadline_s: longest time for one pair.
+        max_answer_chars: a longer answer is wrong without being read.
+
+    Example:
+        >>> verifier = MathVerifier()
+        >>> verifier.verify([(Problem("6 * 7?", "42"), "So it is $\\boxed{42.0}$.")])[0].outcome
+        <Outcome.CORRECT: 'correct'>
+    """
+
+    uses_workers = True
+
+    def __init__(
+        self,
+        mode: str = "lenient",
+        form: str = "boxed",
+        num_workers: int | None = None,
+        deadline_s: float = 3.0,
+        max_answer_chars: int = MAX_VERDICT_CHARS,
+    ) -> None:
+        self.mode, self.form = Mode(mode), Form(form)
+        self.verifier_id = f"math@2+math-verify-{version('math-verify')}?mode={mode}&format={form}"
+        self.max_answer_chars = max_answer_chars
+        self.pool = WorkerPool("rlvr.verifiers.answers.math_worker", "work", num_workers, deadline_s)
+        self._known: dict[_Pair, Verdict] = {}
+
+    @classmethod
+    def of(cls, spec: Spec) -> "MathVerifier":
+        """Returns the verifier of a recipe's string: `math?mode=strict&format=hash`."""
+        spec.only("mode", "format")
+        return cls(spec.choice("mode", list(Mode)), spec.choice("format", list(Form)))
+
+    def check_problems(self, problems: Sequence[Problem]) -> None:
+        """Raises `ProblemError` naming the first problems whose gold answer cannot be read as mathematics."""
+        golds = [gold_text(problem) for problem in problems]
+        faults = self._gold_faults(sorted(set(golds)))
+        bad = [(problem, faults[gold]) for problem, gold in zip(problems, golds, strict=True) if gold in faults]
+        refuse_unusable("math", bad, len(problems), "a number, LaTeX or words; correct or remove these problems.")
+
+    def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+        """Returns one verdict per (problem, completion), in order."""
+        found = [find_answer(completion, self.form) for _, completion in items]
+        pairs = [
+            None if each is None else _Pair(gold_text(problem), each.text)
+            for each, (problem, _) in zip(found, items, strict=True)
+        ]
+        verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
+        none = Verdict(Outcome.UNPARSED, reason="no answer found")
+        judged = [none if pair is None else verdicts[pair] for pair in pairs]
+        return [self._in_mode(verdict, each) for verdict, each in zip(judged, found, strict=True)]
+
+    def close(self) -> None:
+        """Stops the worker processes; the next pair that needs them starts new ones."""
+        self.pool.close()
+
+    def _in_mode(self, lenient: Verdict, found: Found | None) -> Verdict:
+        """Returns the verdict of the mode, with the outcome of the other one beside it."""
+        is_asked = found is None or found.form is self.form
+        strict = lenient.outcome if is_asked else Outcome.UNPARSED
+        if self.mode is Mode.LENIENT:
+            return replace(lenient, other=strict)
+        reason = lenient.reason if is_asked else f"the answer is not in the form asked for ({self.form})"
+        return replace(lenient, outcome=strict, reason=reason, other=lenient.outcome)
+
+    def _judge(self, pairs: Iterable[_Pair]) -> dict[_Pair, Verdict]:
+        """Returns the verdicts of distinct pairs."""
+        verdicts, hard = dict[_Pair, Verdict](), list[_Pair]()
+        for pair in pairs:
+            verdict = self._recall(pair) or self._judge_as_strings(pair)
+            if verdict is None:
+                hard.append(pair)
+            else:
+                verdicts[pair] = verdict
+        if hard:
+            results = self.pool.run([("compare", *_readable(pair)) for pair in hard])
+            verdicts |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
+        self._remember(verdicts)
+        return verdicts
+
+    def _judge_as_strings(self, pair: _Pair) -> Verdict | None:
+        """Returns the verdict where strings decide, else None."""
+        if len(pair.answer) > self.max_answer_chars:
+            return _verdict(
+                Outcome.WRONG, clean(pair.answer[:MAX_VERDICT_CHARS]), f"answer of {len(pair.answer)} characters"
+            )
+        gold, answer = pair.forms
+        if not answer:
+            return Verdict(Outcome.UNPARSED, reason="no answer found")
+        if gold.removesuffix("%") == answer.removesuffix("%"):
+            return _verdict(Outcome.CORRECT, answer)
+        if is_words(pair.gold):
+            return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
+        is_same = same_number(gold, answer)
+        return None if is_same is None else _verdict(Outcome.CORRECT if is_same else Outcome.WRONG, answer)
+
+    def _recall(self, pair: _Pair) -> Verdict | None:
+        """Returns a remembered verdict and makes it the youngest."""
+        verdict = self._known.pop(pair, None)
+        if verdict is not None:
+            self._known[pair] = verdict
+        return verdict
+
+    def _remember(self, verdicts: dict[_Pair, Verdict]) -> None:
+        """Keeps verdicts for later batches, at most `CACHE_SIZE`; long answers and errors are not kept."""
+        for pair, verdict in verdicts.items():
+            if verdict.outcome is not Outcome.ERROR and len(pair.answer) <= self.max_answer_chars:
+                self._known[pair] = verdict
+        while len(self._known) > CACHE_SIZE:
+            del self._known[next(iter(self._known))]
+
+    def _gold_faults(self, golds: Sequence[str]) -> dict[str, str]:
+        """Returns what is wrong with those gold answers that cannot be used."""
+        faults = {gold: "longer than the limit for answers" for gold in golds if len(gold) > self.max_answer_chars}
+        faults |= {gold: "empty" for gold in golds if not normal_form(gold)}
+        asked = [gold for gold in golds if gold not in faults and not is_plain(normal_form(gold))]
+        results = self.pool.run([("read", clean(gold), "") for gold in asked]) if asked else []
+        for gold, result in zip(asked, results, strict=True):
+            if result is not True:
+                faults[gold] = result.reason if isinstance(result, TaskFailure) else "not readable as mathematics"
+        return faults
+
+
+def _readable(pair: _Pair) -> tuple[str, str]:
+    """Returns gold and answer for a parser; two percentages are compared without their signs."""
+    gold, answer = clean(pair.gold), clean(pair.answer)
+    if gold.endswith("%") and answer.endswith("%"):
+        return gold[:-1], answer[:-1]
+    return gold, answer
+
+
+def _verdict(outcome: Outcome, form: str, reason: str = "") -> Verdict:
+    """Returns a verdict within the limits of its fields."""
+    return Verdict(outcome, form[:MAX_VERDICT_CHARS], reason[:MAX_VERDICT_CHARS])
+
+
+def _verdict_of(result: Any, pair: _Pair) -> Verdict:
+    """Returns the verdict that a worker's result means."""
+    _, answer = pair.forms
+    if isinstance(result, TaskFailure):
+        return _verdict(result.outcome, answer, result.reason)
+    return _verdict(Outcome.CORRECT if result else Outcome.WRONG, answer)

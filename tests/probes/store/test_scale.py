@@ -1,0 +1,38 @@
+"""One million draws in one store: memory stays bounded, counts are right. `make bench` has the seconds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+CODE = """
+import json, resource, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from scripts.bench import count_store, fill_store
+path = Path(sys.argv[1])
+correct = fill_store(path, num_problems=500, num_draws=2000)
+counts = count_store(path)
+from probes.statistics.intervals import compare_counts
+band = compare_counts(counts, counts, [1, 16, 256]).at()
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"right": counts.c_P.tolist() == correct, "memory": memory, "words": band.verdict_K,
+                  "num_draws": int(counts.n_P.sum())}))
+"""
+
+
+@pytest.mark.slow
+def test_a_million_draws_are_written_counted_and_compared_within_two_gigabytes(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", CODE, str(tmp_path / "s"), str(ROOT)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["num_draws"] == 10**6
+    assert found["right"]
+    assert found["words"] == ["cannot tell"] * 3
+    assert found["memory"] < 2 * 2**30

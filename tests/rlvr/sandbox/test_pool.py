@@ -1,0 +1,56 @@
+"""The pool of workers: groups, faults that are really made, and neighbours that do not notice."""
+
+import time
+
+import pytest
+
+from rlvr.sandbox.pool import TaskFailure, WorkerPool
+from rlvr.verifiers.verdicts import Outcome
+
+FAULTS = {
+    "spin": (Outcome.TIMEOUT, "exceeded the deadline of 0.3 s"),
+    "sleep": (Outcome.TIMEOUT, "exceeded the deadline of 0.3 s"),
+    "fill": (Outcome.TIMEOUT, "exceeded the memory limit"),
+    "die": (Outcome.ERROR, "the verifier's worker died (exit code 3)"),
+    "raise": (Outcome.ERROR, "ValueError: no"),
+    "exit": (Outcome.ERROR, "SystemExit: 0"),
+}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    made = WorkerPool("tests.pool_tasks", "act", num_workers=2, deadline_s=0.3)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("num", [0, 1, 3, 64, 1000])
+def test_results_come_in_the_order_of_the_tasks(pool, num):
+    assert pool.run([("return", number) for number in range(num)]) == list(range(num))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_and_its_neighbours_do_not_notice(pool, fault):
+    outcome, reason = FAULTS[fault]
+    tasks = [("return", number) for number in range(40)]
+    tasks[20] = (fault, 20)
+    started = time.monotonic()
+    results = pool.run(tasks)
+    assert time.monotonic() - started < 60, "a sleeping task has ten deadlines"
+    assert results[20] == TaskFailure(outcome, reason)
+    assert results[:20] + results[21:] == [number for number in range(40) if number != 20]
+
+
+def test_every_fault_at_once(pool):
+    tasks = [(kind, number) for number in range(6) for kind in ("return", "die", "return", "spin", "raise")]
+    results = pool.run(tasks)
+    for (kind, number), result in zip(tasks, results, strict=True):
+        expected = number if kind == "return" else TaskFailure(*FAULTS[kind])
+        assert result == expected
+
+
+def test_a_closed_pool_starts_again(pool):
+    assert pool.run([("return", 1)]) == [1]
+    pool.close()
+    assert not pool.running
+    assert pool.run([("return", 2)]) == [2]
