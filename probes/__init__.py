@@ -1,10 +1,50 @@
 """Measure language models by large-k pass@k: checkpoints in, curves out.
 
-Owns: plan, engines, store, estimators, intervals, analyses, callback, report.
-Does not own: training. `probes` uses `rlvr.{errors, problems, prompts, verdicts, verifiers}` and never
-`rlvr.training.train`.
+    statistics   plans, estimators, intervals, cost: pure functions
+    store        durable draws and verdicts, the index of a run's probes, the identity of an arm
+    engines      requests in, draws out: transformers, vLLM, servers, Ray, the live trainer
+    importers    logs of other tools into a store
+    analyses     from stored draws, or their counts, to a typed result
+    scoring      what a model says of stored draws: perplexity, token entropy
+    results      what a run or a comparison came to, as JSON
+    report       how it is shown: page, figures, words, terminal
+    sampling     the measurement itself: probe, callback, watch, doctor; read `sampling/probe.py` first
+    commands     the command `probes`, a file a subcommand
 
-Flow, one way and through files: plan -> draws -> verdicts -> counts -> estimates -> comparison -> report.
+Owns: measurement, and the files that it leaves.
+Does not own: training. Of `rlvr`, this package uses problems, verifiers and models, never training, algorithms or jobs.
 
-Importing this package loads neither torch nor trl.
+A room imports rooms above it in this list only. Flow, one way and through files: plan -> draws -> verdicts -> counts ->
+estimates -> comparison -> report. Importing this package loads neither torch nor numpy; its public names come when they
+are used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probes.sampling.callback import ProbeCallback, ProbeSettings
+    from probes.statistics.estimators import pass_at_k
+    from probes.statistics.intervals import compare_counts
+    from probes.statistics.plan import Plan
+
+__all__ = ["Plan", "ProbeCallback", "ProbeSettings", "compare_counts", "pass_at_k"]
+
+_HOMES = {
+    "Plan": "probes.statistics.plan",
+    "ProbeCallback": "probes.sampling.callback",
+    "ProbeSettings": "probes.sampling.callback",
+    "compare_counts": "probes.statistics.intervals",
+    "pass_at_k": "probes.statistics.estimators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a public name, whose module is imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,9 +1,44 @@
 """Train language models with verifiable rewards.
 
-Owns: problems, prompts, verifiers, rewards, algorithms, training runs.
-Does not own: measurement. That is the package `probes`; only `rlvr.cli` joins the two.
+    problems     what is asked: problems, prompts, where they come from
+    sandbox      where code runs that nobody has read; workers that can be killed
+    verifiers    what is right: verdicts, a file a verifier
+    models       what is asked: loading, decoding, the testbed
+    algorithms   what each adds to TRL, a file an algorithm
+    training     recipe, rewards, trainer, run folder, guards; read `training/train.py` first
+    jobs         one run with its probes, a comparison, a teacher, a dry run
 
-Importing this package loads neither torch nor trl.
+Owns: problems, verifiers, models, algorithms, training runs.
+Does not own: measurement. That is the package `probes`, which stands on problems, verifiers and models; training and
+algorithms do not know it, and `jobs` joins the two.
+
+Importing this package loads neither torch nor trl; its public names come when they are used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlvr.problems import Problem, ProblemSet, load_problems
+    from rlvr.verifiers import make_verifier
+
 __version__ = "0.1.0"
+__all__ = ["Problem", "ProblemSet", "load_problems", "make_verifier"]
+
+_HOMES = {
+    "Problem": "rlvr.problems",
+    "ProblemSet": "rlvr.problems",
+    "load_problems": "rlvr.problems",
+    "make_verifier": "rlvr.verifiers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a public name, whose module is imported now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

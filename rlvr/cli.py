@@ -57,12 +57,14 @@ def train(ctx: click.Context, config: str | None, dry_run: bool, num_processes: 
 
         print_dry_run(recipe, num_processes, as_json)
         return
+    from rlvr.jobs.resolve import resolve
     from rlvr.jobs.run import run_job
     from rlvr.training.train import end_processes
 
-    summary = run_job(recipe)
+    job = resolve(recipe)
+    summary = run_job(job)
     if summary is not None:
-        show_end(summary, recipe.values["output_dir"], as_json)
+        show_end(summary, str(job.training.output_dir), as_json)
     end_processes()
 
 

@@ -42,7 +42,7 @@ def pass_at_1(recipe: Path, rate: float, steps: int, output: Path) -> tuple[floa
     """Returns pass@1 on training problems before and after a run."""
     flags = {"learning_rate": rate, "max_steps": steps, "output_dir": output, "probe_store": output.parent / "stores"}
     pairs = [f"--{key}={value}" for key, value in {**MEASURE, **flags}.items()]
-    command = [sys.executable, "-m", "rlvr.cli", "train", "--config", str(recipe), "--json", *pairs]
+    command = [sys.executable, "-m", "rlvr", "train", "--config", str(recipe), "--json", *pairs]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     probes = json.loads(found.splitlines()[-1])["probes"]
     return tuple(probe["pass@k"]["1"]["estimate"] for probe in (probes[0], probes[-1]))

@@ -105,7 +105,7 @@ def train(output: Path, base: Path) -> None:
     }
     path = output.parent / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    subprocess.run([sys.executable, "-m", "rlvr.cli", "train", "--config", str(path)], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "rlvr", "train", "--config", str(path)], cwd=ROOT, check=True)
 
 
 def words_of(command: str, workplace: Path, base: Path) -> list[str]:

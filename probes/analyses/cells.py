@@ -3,12 +3,14 @@
     four_cells        problems solved by both, one, neither, with exact McNemar -> Cells
     expected_cells    the same for k fresh draws of each arm, without bias -> ExpectedCells
     same_model_null   what two sets of draws of one model would show -> ExpectedCells
+    support           what training kept of the base's solved set, and what it added -> Support
     cells_over_steps  cells of each step against the first, problems gained and lost and when -> Flow
 
-Owns: statements about sets of problems.
-Does not own: pass@k (`probes.statistics.estimators`), what follows from the cells (`probes.analyses.support`).
+Owns: statements about sets of problems; the ratios of Wu et al. 2025, "The Invisible Leash" (arXiv 2507.14843).
+Does not own: pass@k (`probes.statistics.estimators`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -184,3 +186,36 @@ def _transition(was_P: npt.NDArray[np.bool_], is_P: npt.NDArray[np.bool_]) -> Tr
     """Returns what became of problems that were, and are, solved or not."""
     pairs = ((was_P & is_P), (was_P & ~is_P), (~was_P & is_P), (~was_P & ~is_P))
     return Transition(*(int(pair_P.sum()) for pair_P in pairs))
+
+
+@dataclass(frozen=True)
+class Support:
+    """Ratios of solved sets; P solved by both, S by the base only, E by the other arm only. NaN: cannot tell (0 / 0).
+
+    Attributes:
+        retention: SRR, P / (P + S): share of the base's solved problems that stay solved.
+        discovery: NDR, E / (P + E): share of the other arm's solved problems that are new.
+        harmonic: SDS, harmonic mean of the two.
+        net_change: NSCR, (E - S) / (P + E + S).
+    """
+
+    retention: float
+    discovery: float
+    harmonic: float
+    net_change: float
+
+
+def support(cells: Cells | ExpectedCells) -> Support:
+    """Returns the ratios of observed or expected cells.
+
+    Example:
+        >>> support(Cells(both=8, base_only=2, rl_only=0, neither=0, mcnemar_p=0.5)).retention
+        0.8
+    """
+    p, s, e = cells.both, cells.base_only, cells.rl_only
+    retention, discovery = _ratio(p, p + s), _ratio(e, p + e)
+    return Support(retention, discovery, _ratio(2 * p * e, p * p + 2 * p * e + e * s), _ratio(e - s, p + e + s))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

@@ -55,7 +55,7 @@ def engine_options(command: Any) -> Any:
 def sample(output: Path, as_json: bool, **flags: Any) -> None:
     """Draw completions of a model on problems, judge them, and store both; the same command again goes on.
 
-    Under `accelerate launch -m probes.cli sample ...` each process takes its share of the problems.
+    Under `accelerate launch -m probes sample ...` each process takes its share of the problems.
     """
     from probes.commands.common.measurement import read_measurement
     from probes.sampling.sample import is_complete, sample_store

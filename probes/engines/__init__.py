@@ -6,19 +6,21 @@
     live           the trainer's model or vLLM engine, as it is now
     ray            one of the first two, in Ray actors over many nodes
     scripted       known success rates, for tests and documentation
+    sources        from a name on a command line to an arm and the engine that samples it
 
 Owns: the protocol between a probe and whatever samples for it, and the random numbers of a draw.
 Does not own: which draws are owed (`probes.statistics.plan`) or kept (`probes.store`).
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from probes.store.arm import Arm
 from probes.store.store import Draw
 from rlvr.problems.prompts import Prompt
 
@@ -58,6 +60,21 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees processes, connections and memory that the engine itself took."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An arm, and how to sample it.
+
+    Attributes:
+        arm: what is sampled from.
+        tokenizer: to render prompts; None where the server does that.
+        start: returns the engine; slow for some.
+    """
+
+    arm: Arm
+    tokenizer: Any
+    start: Callable[[], Engine]
 
 
 def uniforms(arm_id: str, problem_id: str, draw_indices: Sequence[int], num_tokens: int) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from trl.models import unwrap_model_for_generation
 from probes.engines import Engine, Request
 from probes.engines.transformers import TransformersEngine
 from probes.engines.vllm import Piece, VllmEngine, make_draws, pieces, sampling_fields, vllm_errors
-from probes.sampling.probe import shard
+from probes.statistics.plan import shard
 from probes.store.arm import Arm, Sampling, arm_of
 from probes.store.store import Draw
 from rlvr.problems import Problem, ProblemSet

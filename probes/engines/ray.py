@@ -10,18 +10,14 @@ that selects nothing.
 import logging
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from probes.engines import Request
+from probes.engines import Request, Source
 from probes.store.arm import Arm
 from probes.store.store import Draw
-from rlvr.errors import EngineError, RecipeError
-from rlvr.problems.prompts import PromptFormat
-
-if TYPE_CHECKING:
-    from probes.engines.sources import EngineOptions
+from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +29,12 @@ class Worker:
     """What runs in an actor: an engine of its own, on the device that Ray gives it.
 
     Args:
-        options: of the engine inside.
-        prompt_format: of the arm.
+        open_source: opens the model on this node.
         arm: that the caller samples from; the weights that this node loads must be the same.
     """
 
-    def __init__(self, options: "EngineOptions", prompt_format: PromptFormat, arm: Arm) -> None:
-        from probes.engines.sources import open_source
-
-        source = open_source(options, prompt_format, arm.sampling, ())
+    def __init__(self, open_source: Callable[[], Source], arm: Arm) -> None:
+        source = open_source()
         if different := source.arm.differences(arm):
             raise EngineError(f"a Ray worker loaded another arm: it differs in {', '.join(different)}.")
         self.engine = source.start()
@@ -55,28 +48,24 @@ class RayEngine:
     """Samples through actors, one chunk each at a time.
 
     Args:
-        options: `ray_engine` and `num_workers` say what runs; the rest goes to the engine inside.
-        prompt_format: of the arm.
+        open_source: opens the model where an actor runs; it is sent there by reference, so a function of a module.
         arm: to sample from.
-
-    Raises:
-        RecipeError: the engine inside cannot run in an actor.
+        name: of the engine inside, stored with each draw.
+        num_workers: actors.
     """
 
-    def __init__(self, options: "EngineOptions", prompt_format: PromptFormat, arm: Arm) -> None:
+    def __init__(self, open_source: Callable[[], Source], arm: Arm, *, name: str, num_workers: int) -> None:
         import ray
 
-        if options.ray_engine not in ("transformers", "vllm"):
-            raise RecipeError(f"ray_engine: {options.ray_engine!r} is not known; use transformers or vllm.")
-        self.name = options.ray_engine
+        self.name = name
         self.num_lost = 0
         self.started_ray = not ray.is_initialized()
         if self.started_ray:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         num_gpus = 1 if ray.cluster_resources().get("GPU") else 0
         self.make = ray.remote(num_cpus=1, num_gpus=num_gpus)(Worker).remote
-        self.arguments = (replace(options, engine=options.ray_engine), prompt_format, arm)
-        self.actors = [self.make(*self.arguments) for _ in range(options.num_workers)]
+        self.arguments = (open_source, arm)
+        self.actors = [self.make(*self.arguments) for _ in range(num_workers)]
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sequence[Draw]]:
         """Yields the draws of each chunk when an actor has finished it.

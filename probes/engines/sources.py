@@ -7,13 +7,13 @@ The arm is known before the engine runs. So a store can be checked, and nothing 
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from probes.engines import Engine
+from probes.engines import Engine, Source
 from probes.store.arm import Arm, Sampling, arm_of, declared_arm
 from rlvr.errors import RecipeError
 from rlvr.models.loading import load_model, load_tokenizer, resolve_model
@@ -21,6 +21,7 @@ from rlvr.problems import Problem
 from rlvr.problems.prompts import PromptFormat
 
 ENGINES = ("transformers", "vllm", "openai", "ray", "scripted")
+RAY_ENGINES = ("transformers", "vllm")
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,6 @@ class EngineOptions:
     rate: float = 0.5
 
 
-@dataclass(frozen=True)
-class Source:
-    """An arm, and how to sample it.
-
-    Attributes:
-        arm: what is sampled from.
-        tokenizer: to render prompts; None where the server does that.
-        start: returns the engine; slow for some.
-    """
-
-    arm: Arm
-    tokenizer: Any
-    start: Callable[[], Engine]
-
-
 def open_source(
     options: EngineOptions, prompt_format: PromptFormat, sampling: Sampling, problems: Sequence[Problem]
 ) -> Source:
@@ -90,6 +76,8 @@ def open_source(
         raise RecipeError(f"engine: {options.engine!r} is not known; {hint}")
     if not options.model and options.engine != "scripted":
         raise RecipeError(f"model: missing; the engine {options.engine!r} needs one.")
+    if options.engine == "ray" and options.ray_engine not in RAY_ENGINES:
+        raise RecipeError(f"ray_engine: {options.ray_engine!r} is not known; use {' or '.join(RAY_ENGINES)}.")
     return makers[options.engine](options, prompt_format, sampling, problems)
 
 
@@ -110,7 +98,8 @@ def _local(options: EngineOptions, prompt_format: PromptFormat, sampling: Sampli
 def _start_transformers(model: Any, tokenizer: Any, arm: Arm, options: EngineOptions) -> Engine:
     import torch
 
-    from probes.engines.transformers import MAX_ROWS, TransformersEngine
+    from probes.engines.transformers import TransformersEngine
+    from rlvr.models.decoder import MAX_ROWS
 
     if torch.cuda.is_available():
         model.to(f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}")
@@ -134,7 +123,9 @@ def _start_vllm(source: str, tokenizer: Any, arm: Arm, options: EngineOptions) -
 def _start_ray(options: EngineOptions, prompt_format: PromptFormat, arm: Arm) -> Engine:
     from probes.engines.ray import RayEngine
 
-    return RayEngine(options, prompt_format, arm)
+    inside = replace(options, engine=options.ray_engine)
+    opened = partial(open_source, inside, prompt_format, arm.sampling, ())
+    return RayEngine(opened, arm, name=options.ray_engine, num_workers=options.num_workers)
 
 
 def _server(options: EngineOptions, prompt_format: PromptFormat, sampling: Sampling, _: Sequence[Problem]) -> Source:

@@ -2,8 +2,18 @@
 
     import_logs(format, files, output, options) -> ImportReport
 
+    formats    the tools' formats, a file each
+    records    what a format yields: samples and what they say
+    files      finding and opening logs
+    zips       logs inside zip files
+    scores     from a tool's score to an outcome
+    survey     first pass: what all files hold, before anything is stored
+    run        the order of an import
+    writing    second pass: draws and verdicts into the store
+    journal    which files a store holds already
+
 Owns: the list of formats, the order of an import (survey all files, then store), and its report.
-Does not own: the formats (one module each), the store (`probes.store`), the command (`probes.commands`).
+Does not own: the store (`probes.store`), the command (`probes.commands`).
 
 Several files are more draws of one arm. A file is known by its content and never counts twice. What a log does not tell
 is not made up: unknown token counts and sampling parameters are -1, a sample without a score has the outcome `error`.

@@ -1,8 +1,17 @@
 """The report: one HTML file that opens offline, of a run, a pair or a comparison.
 
-Owns: writing the page. `inputs` reads what it shows, `schema` checks it; `figures` and `palette` are the drawings,
-`plots` says which stand where; `words` and `labels` are the sentences, `page` and `comparison` assemble the rest.
-Does not own: any number in it; those come from the summary and the comparison.
+    inputs       which folders a report is of, read
+    evidence     which draws stand on the page
+    words        sentences computed from a summary
+    figures      the drawings, a file a topic
+    page         the page of a run, its safety and policy
+    comparison   the page of several arms
+    packing      packed text inside a page
+    markdown, numbers, terminal    other forms of the same
+    export       figures as files
+
+Owns: how results are shown, and writing the page.
+Does not own: any number in it; those come from `probes.results`.
 
 Importing this package loads neither plotly nor jinja2.
 """

@@ -17,7 +17,8 @@ from probes.report.evidence import Evidence
 from probes.report.figures import palette
 from probes.report.figures.plots import Plot, make_plots
 from probes.report.page import ArmView, render_template
-from probes.report.words import change, count, number, plural, table_columns
+from probes.report.words import change, table_columns
+from probes.results.formatting import count, number, plural
 from probes.results.schema import Summary
 
 MAX_COLUMNS = 3

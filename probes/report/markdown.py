@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from probes.report.words import cautions, change, headline, interval, number, place, places, table_columns
+from probes.report.words import change, headline, place, places, table_columns
+from probes.results.cautions import cautions
+from probes.results.formatting import interval, number
 from probes.results.schema import Summary
 
 MAX_NOTES = 12

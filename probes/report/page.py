@@ -25,6 +25,8 @@ from probes.report.evidence import Evidence
 from probes.report.figures import palette
 from probes.report.figures.plots import Plot, make_plots
 from probes.report.packing import pack
+from probes.results import formatting
+from probes.results.cautions import cautions
 from probes.results.schema import Probe, Summary
 from rlvr.verifiers.verdicts import Outcome
 
@@ -153,12 +155,22 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    formats: Iterable[Callable[..., str]] = (
-        *(words.number, words.signed, words.percent, words.interval, words.signed_interval, words.plural, words.count),
-        *(words.headline, words.reading, words.place, words.places, clean),
+    texts: Iterable[Callable[..., str]] = (
+        formatting.number,
+        formatting.signed,
+        formatting.percent,
+        formatting.interval,
+        formatting.signed_interval,
+        formatting.plural,
+        formatting.count,
+        words.headline,
+        words.reading,
+        words.place,
+        words.places,
+        clean,
     )
-    environment.filters.update({function.__name__: function for function in formats})
-    environment.filters["cautions"] = words.cautions
+    environment.filters.update({function.__name__: function for function in texts})
+    environment.filters["cautions"] = cautions
     environment.filters["ids"] = _id_list
     environment.filters["total"] = _total
     environment.globals.update(max_chars=MAX_CHARS, max_ids=MAX_IDS)
@@ -168,7 +180,7 @@ def _environment() -> Environment:
 def _finalize(value: object) -> object:
     """Returns a value as the page shows it; text that is not markup is cleaned."""
     if value is None:
-        return words.NONE
+        return formatting.NONE
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -185,7 +197,7 @@ def _figure_data(plots: Mapping[str, Plot]) -> str:
 
 def _total(probes: list[Probe], outcome: str) -> str:
     """Returns the number of draws of an outcome in all probes."""
-    return words.count(sum(probe["all_outcomes"].get(outcome, 0) for probe in probes))
+    return formatting.count(sum(probe["all_outcomes"].get(outcome, 0) for probe in probes))
 
 
 def _script(code: str) -> str:

@@ -7,7 +7,8 @@ Does not own: the numbers (`probes.results.summary`).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from probes.report.words import cautions, change, headline
+from probes.report.words import change, headline
+from probes.results.cautions import cautions
 from probes.results.schema import Summary
 
 COLUMNS = (1, 16, 256)

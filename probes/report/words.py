@@ -1,18 +1,16 @@
-"""The report in words: number formats, the headline, what to be careful about.
+"""The report in words: the headline, what verdicts mean, names of steps.
 
 Owns: sentences computed from a summary.
-Does not own: what a screen reader says in place of a figure (`labels`), tables and the page (`page`).
+Does not own: number formats (`probes.results.formatting`), cautions (`probes.results.cautions`), what a screen reader
+says in place of a figure (`figures.labels`), tables and the page (`page`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from probes.results.formatting import NONE, number
 from probes.results.schema import Difference, Probe, Summary, VerdictWord
-from rlvr.verifiers.verdicts import Mode, mode_of
-
-NOTEWORTHY_RATE = 0.05
-NONE = "–"  # noqa: RUF001 - an en dash stands for no value
 
 _ONE_DRAW: dict[VerdictWord, str] = {
     "gain": "A single draw is correct more often than at {base}",
@@ -24,41 +22,6 @@ _MANY_DRAWS: dict[VerdictWord, str] = {
     "loss": "fewer of these problems are solved within {k} draws: the model reaches less than its base",
     "cannot tell": "whether more or fewer of these problems are solved within {k} draws cannot be told",
 }
-
-
-def number(value: float | None, decimals: int = 3) -> str:
-    """Returns a number with fixed decimals, or a dash for none."""
-    return NONE if _absent(value) else f"{value:.{decimals}f}"
-
-
-def signed(value: float | None) -> str:
-    """Returns a difference with its sign, three decimals."""
-    return NONE if _absent(value) else f"{value:+.3f}".replace("-", "−")  # noqa: RUF001 - minus sign
-
-
-def percent(value: float | None) -> str:
-    """Returns a share as a percentage with one decimal."""
-    return NONE if _absent(value) else f"{100 * (value or 0.0):.1f}%"
-
-
-def interval(estimate: Mapping[str, float | None]) -> str:
-    """Returns `[lo, hi]` of an estimate."""
-    return f"[{number(estimate['lo'])}, {number(estimate['hi'])}]"
-
-
-def signed_interval(difference: Difference) -> str:
-    """Returns `[lo, hi]` of a difference, with signs."""
-    return f"[{signed(difference['lo'])}, {signed(difference['hi'])}]"
-
-
-def count(value: float | None) -> str:
-    """Returns `1,234`, or a dash for none."""
-    return NONE if value is None else f"{value:,.0f}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Returns `1 problem`, `2,000 problems`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def headline(summary: Summary) -> str:
@@ -133,18 +96,6 @@ def reading(summary: Summary) -> str:
     return f"{_capital(last)}: {one}, {joint} {many}."
 
 
-def cautions(summary: Summary) -> list[str]:
-    """Returns what a reader must know before believing the headline; the notes of the summary come last."""
-    probes = summary["probes"]
-    return [
-        *_rate_cautions(probes),
-        *_verifier_cautions(probes),
-        *mode_cautions(summary),
-        *_duplicates(summary["problems"]["num_duplicates"]),
-        *summary.get("notes", []),
-    ]
-
-
 def _change(
     before: Mapping[str, Mapping[str, Any]],
     after: Mapping[str, Mapping[str, Any]],
@@ -171,54 +122,6 @@ def _decimals(before: float | None, after: float | None) -> int:
     return 4
 
 
-def _rate_cautions(probes: list[Probe]) -> list[str]:
-    """Returns the rates of cut off and unanswered draws, first and last, with a warning where they can mislead."""
-    first, last = probes[0], probes[-1]
-    names = ("cut off at the token limit", "without an answer (unparsed or truncated)")
-    pairs = [(p["truncation_rate"], p["no_answer_rate"]) for p in (first, last)]
-    lines = []
-    for name, before, after in zip(names, *pairs, strict=True):
-        text = f"Draws {name}: {percent(before)} at {first['label']}"
-        text += f", {percent(after)} at {last['label']}" if last is not first else ""
-        if last is first:
-            text += ". They count as not correct"
-        elif before >= NOTEWORTHY_RATE or abs(after - before) >= NOTEWORTHY_RATE:
-            text += ". They count as not correct, so part of a change in pass@k may be a change of format or length"
-        lines.append(text + ".")
-    return lines
-
-
-def _verifier_cautions(probes: list[Probe]) -> list[str]:
-    """Returns what is said of draws that the verifier could not judge, or judged too slowly."""
-    lines = []
-    for outcome, meaning in (
-        ("error", "the verifier failed on them; pass@k leaves them out, and the table of bounds holds both extremes"),
-        ("timeout", "their answer took the verifier longer than its deadline; they count as not correct"),
-    ):
-        counts = [(probe["label"], probe["all_outcomes"].get(outcome, 0)) for probe in probes]
-        if found := [f"{count:,} at {label}" for label, count in counts if count]:
-            lines.append(f"Draws with outcome {outcome}: {', '.join(found)}: {meaning}.")
-    return lines
-
-
-def mode_cautions(summary: Summary) -> list[str]:
-    """Returns which mode of the verifier is shown and what pass@1 is in the other one, at first and last step."""
-    found = [(probe["label"], modes) for probe in first_and_last(summary) if (modes := probe.get("modes"))]
-    if not found:
-        return []
-    shown = mode_of(summary["verifier"])
-    other = Mode.STRICT if shown is Mode.LENIENT else Mode.LENIENT
-    steps = [
-        f"{number(each['other'], 3)} in place of {number(each['shown'], 3)} at {label} ({each['num_changed']:,} "
-        f"draws differ)"
-        for label, each in found
-    ]
-    return [
-        f"Verifier mode: {shown} is shown. In the {other} mode, pass@1 over the first "
-        f"{found[0][1]['num_draws']} draws of each problem is {', '.join(steps)}."
-    ]
-
-
 def plan(value: Mapping[str, Any]) -> str:
     """Returns when problems stop, in words."""
     looks = value.get("looks") or []
@@ -228,17 +131,6 @@ def plan(value: Mapping[str, Any]) -> str:
     if value.get("stop_at"):
         text += f"; a problem stops at {value['stop_at']} successes"
     return f"{text}, or without any at {value['give_up_at']:,}" if value.get("give_up_at") else text
-
-
-def _duplicates(count: int) -> list[str]:
-    """Returns a line about repeated problems."""
-    return [f"{plural(count, 'problem')} of the source repeated another one."] if count else []
-
-
-def first_and_last(summary: Summary) -> list[Probe]:
-    """Returns the first and the last probe, or the only one."""
-    probes = summary["probes"]
-    return probes if len(probes) == 1 else [probes[0], probes[-1]]
 
 
 def ends(summary: Summary, probe: Probe) -> str:
@@ -271,7 +163,3 @@ def place(probe: Probe) -> str:
 def places(summary: Summary) -> str:
     """Returns what that column is of: `step` in a run, `draws of` where stores are compared."""
     return "step" if all(probe["label"] == f"step {probe['step']}" for probe in summary["probes"]) else "draws of"
-
-
-def _absent(value: float | None) -> bool:
-    return value is None or math.isnan(value)

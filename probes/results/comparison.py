@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from probes.analyses.cells import four_cells
+from probes.analyses.cells import four_cells, support
 from probes.analyses.curves import efficiency_gap
-from probes.analyses.support import support
 from probes.statistics.estimators import Counts, FloatArray, pass_at_k
 from probes.statistics.intervals import compare, crossing, curve_band, problem_interval
 from rlvr.errors import InputError

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from probes.report.words import mode_cautions
+from probes.results.cautions import mode_cautions
 from probes.results.comparison import STATES, Measured, State, compare_arms, notes
 from probes.results.measured import Measured as MeasuredArm
 from probes.results.measured import measure_probe

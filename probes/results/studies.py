@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null
+from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null, support
 from probes.analyses.curves import efficiency_gap
 from probes.analyses.extrapolation import extrapolate
 from probes.analyses.guessability import guessable
@@ -18,7 +18,6 @@ from probes.analyses.histogram import accuracy_histogram
 from probes.analyses.prompts import prompt_effect
 from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
-from probes.analyses.support import support
 from probes.results.measured import Measured
 from probes.statistics.estimators import Counts, pass_at_k
 from probes.statistics.outcomes import CORRECT

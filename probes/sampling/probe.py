@@ -1,6 +1,6 @@
 """One probe: make the draws that a plan owes, judge them, keep both.
 
-Owns: what a measurement is, the loop from plan to verdicts, and the sharding of problems over processes.
+Owns: what a measurement is, and the loop from plan to verdicts.
 Does not own: sampling (`probes.engines`), storage (`probes.store`), judging (`probes.sampling.judging`), estimates.
 
 Read this first: it is the whole measurement in one screen.
@@ -59,7 +59,7 @@ def run_probe(
     Args:
         engine: samples from the store's arm.
         store: of this arm, with a writer number of this process.
-        problems: this process's share, see `shard`.
+        problems: this process's share, see `probes.statistics.plan.shard`.
         prompts: by problem id.
         plan: decides which draws are owed.
         verifier: judges.
@@ -117,11 +117,6 @@ def batched(stream: Iterator[Sequence[Draw]]) -> Iterator[list[Draw]]:
         raise
     if batch:
         yield batch
-
-
-def shard(problems: ProblemSet, process_index: int, num_processes: int) -> list[Problem]:
-    """Returns every num_processes-th problem, starting with the process's own index."""
-    return list(problems)[process_index::num_processes]
 
 
 def render_prompts(problems: ProblemSet, prompt_format: PromptFormat, tokenizer: Any) -> dict[str, Prompt]:

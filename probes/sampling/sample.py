@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from probes.engines.sources import EngineOptions, Source, open_source
+from probes.engines import Source
+from probes.engines.sources import EngineOptions, open_source
 from probes.sampling.judging import judge
-from probes.sampling.probe import Measurement, render_prompts, run_probe, shard
+from probes.sampling.probe import Measurement, render_prompts, run_probe
+from probes.statistics.plan import shard
 from probes.store.store import ProbeStore
 
 

@@ -1,15 +1,17 @@
 """Plans: how many draws a probe owes for each problem, decided at a few looks.
 
-Owns: `Plan`, the grid of k, and the rule that ties k_max to the number of draws.
+Owns: `Plan`, the grid of k, the rule that ties k_max to the number of draws, and which process has which problems.
 Does not own: making the draws (`probes.engines`), keeping them (`probes.store`), replaying a plan over verdicts
 (`probes.statistics.outcomes`), estimating from them (`probes.statistics.estimators`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rlvr.errors import RecipeError
+
+T = TypeVar("T")
 
 FIRST_LOOK, STOP_AT = 32, 16
 
@@ -172,3 +174,8 @@ def k_grid(k_max: int) -> tuple[int, ...]:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def shard(problems: Iterable[T], process_index: int, num_processes: int) -> list[T]:
+    """Returns every num_processes-th problem, starting with the process's own index."""
+    return list(problems)[process_index::num_processes]

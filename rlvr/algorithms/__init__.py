@@ -1,7 +1,13 @@
 """Algorithms: what each adds to TRL, one file an algorithm.
 
+    advantages     what several share, as functions of rewards
+    base           the thin trainer on TRL's GRPOTrainer that the rollout algorithms derive from
+    grpo, rloo, reinforce_plus_plus, reinforce_plus_plus_baseline, remax, dapo, ppo
+    rloo_sequence  TRL's own RLOO
+    sft            distill and rft, on TRL's SFTTrainer
+
 Owns: the one place that turns `algorithm:` of a recipe into a TRL config class and a trainer class.
-Does not own: the run around it (`rlvr.training.train`).
+Does not own: the run around it (`rlvr.training.train`); measuring: nothing here imports `probes`.
 """
 
 from dataclasses import dataclass
@@ -20,11 +26,13 @@ class Algorithm:
         name: in recipes.
         module: of this package that has `Config`, `Trainer` and `OBJECTIVE`.
         is_supervised: it learns from demonstrations instead of rollouts of its own.
+        has_teacher: its demonstrations come from the recipe's `teacher`; without one the base is its own.
     """
 
     name: str
     module: str
     is_supervised: bool = False
+    has_teacher: bool = False
 
     @property
     def config_class(self) -> Any:
@@ -39,10 +47,10 @@ class Algorithm:
     @property
     def objective(self) -> tuple[str, ...]:
         """Recipe keys that decide what is optimised; shipped recipes write every one of them."""
-        return tuple(import_module(self.module).OBJECTIVE)
+        return (*import_module(self.module).OBJECTIVE, *(("teacher",) if self.has_teacher else ()))
 
 
-NAMES = (
+ROLLOUT = (
     "grpo",
     "rloo",
     "rloo_sequence",
@@ -53,7 +61,10 @@ NAMES = (
     "ppo",
 )
 SUPERVISED = ("distill", "rft")
-ALGORITHMS = {name: Algorithm(name, f"rlvr.algorithms.{name}", name in SUPERVISED) for name in (*NAMES, *SUPERVISED)}
+ALGORITHMS = {name: Algorithm(name, f"rlvr.algorithms.{name}") for name in ROLLOUT} | {
+    name: Algorithm(name, "rlvr.algorithms.sft", is_supervised=True, has_teacher=name == "distill")
+    for name in SUPERVISED
+}
 
 
 def get_algorithm(name: str) -> Algorithm:

@@ -1,4 +1,8 @@
-"""Supervised fine-tuning on demonstrations: what `distill` and `rft` share, on TRL's SFTTrainer.
+"""Supervised fine-tuning on demonstrations, on TRL's SFTTrainer: the contrast arms.
+
+`distill` learns from a teacher's verified completions, and can so add what the base lacks. The teacher is a model
+through any engine, a JSONL file, or the testbed's solver. `rft` is rejection fine-tuning (Yuan et al. 2023, arXiv
+2308.01825): the base is its own teacher.
 
 Owns: the log of what the demonstrations cost.
 Does not own: the demonstrations (`rlvr.training.demonstrations`), the loss (TRL's mean over the tokens of completions).

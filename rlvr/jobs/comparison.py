@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,39 +32,14 @@ from probes.results.comparison import STATES, Measured, State, choose_states
 from probes.results.measured import measure_store
 from probes.results.runs import ArmRun, all_states, arm_measured, describe, measured_states, require_comparable
 from probes.results.summary import read_summary
-from probes.sampling.probe import Measurement
 from probes.sampling.sample import sample_store
 from probes.store.files import plain, write_atomically
 from rlvr.errors import RecipeError, RunError
-from rlvr.jobs.run import make_plan, make_settings
-from rlvr.jobs.teaching import check_teacher
-from rlvr.problems import load_problems
-from rlvr.training.recipe import Recipe, read_recipe
+from rlvr.jobs.resolve import Job, Probing, resolve
+from rlvr.training.recipe import read_recipe
 from rlvr.training.run_folder import RunFolder, versions
-from rlvr.training.train import load_inputs
 
-RLVR_TRAIN = (sys.executable, "-m", "rlvr.cli", "train")
-# Arms must agree on these: they decide what is learned from, where training starts, and how it is measured.
-SHARED_KEYS = (
-    "model_name_or_path",
-    "dtype",
-    "verifier",
-    "train_problems",
-    "prompt_template",
-    "prompt_system",
-    "prompt_chat",
-    "probe_problems",
-    "probe_steps",
-    "probe_k_max",
-    "probe_max_draws",
-    "probe_first_look",
-    "probe_stop_at",
-    "probe_give_up_at",
-    "probe_temperature",
-    "probe_top_p",
-    "probe_top_k",
-    "max_steps",
-)
+RLVR_TRAIN = (sys.executable, "-m", "rlvr", "train")
 
 
 @dataclass(frozen=True)
@@ -96,7 +71,13 @@ class Run:
     seed: int
     folder: Path
     flags: tuple[str, ...]
-    recipe: Recipe
+    job: Job
+
+    @property
+    def probing(self) -> Probing:
+        """What is measured; `make_runs` refuses arms without it."""
+        assert self.job.probing is not None
+        return self.job.probing
 
 
 def read_config(path: str, output_dir: str | None = None) -> ComparisonConfig:
@@ -162,35 +143,33 @@ def make_runs(config: ComparisonConfig) -> list[Run]:
         RecipeError: a recipe is wrong, or two arms differ in what must be the same.
     """
     root = Path(config.output_dir)
-    runs = []
+    runs, known = [], set[str]()
     for seed in config.seeds:
         for arm, path in config.arms.items():
             folder = root / f"{arm}-{seed}"
-            flags = {"output_dir": folder, "seed": seed, "probe_store": root / "probes"}
-            known = read_recipe(path).values
-            flags = {**{key: value for key, value in config.overrides.items() if key in known}, **flags}
+            overrides = read_recipe(path).chosen(config.overrides)
+            known |= set(overrides)
+            flags = {key: config.overrides[key] for key in overrides}
+            flags |= {"output_dir": folder, "seed": seed, "probe_store": root / "probes"}
             words = tuple(f"--{key}={value}" for key, value in flags.items())
-            runs.append(Run(arm, seed, folder, ("--config", path, *words), read_recipe(path, words)))
-    unknown = [key for key in config.overrides if all(key not in run.recipe.values for run in runs)]
-    if unknown:
+            runs.append(Run(arm, seed, folder, ("--config", path, *words), resolve(read_recipe(path, words))))
+    if unknown := [key for key in config.overrides if key not in known]:
         raise RecipeError(f"overrides: {', '.join(unknown)}: no arm knows such a key.")
     for run in runs:
-        check_teacher(run.recipe)
-        make_plan(run.recipe)
         _check_alike(runs[0], run)
     return runs
 
 
 def _check_alike(first: Run, other: Run) -> None:
     """Raises `RecipeError` where two arms differ in what must be the same."""
-    for key in SHARED_KEYS:
-        here, there = first.recipe.values.get(key), other.recipe.values.get(key)
+    for key in {**first.job.shared, **other.job.shared}:
+        here, there = first.job.shared.get(key), other.job.shared.get(key)
         if here != there:
             raise RecipeError(
                 f"{key}: {first.arm} has {here!r}, {other.arm} has {there!r}; it must be the same to compare them. "
                 "Set it under overrides."
             )
-    if not first.recipe.run.probe_problems:
+    if first.job.probing is None:
         raise RecipeError("probe_problems: missing; without it there is nothing to compare.")
 
 
@@ -212,35 +191,33 @@ def train_run(config: ComparisonConfig, run: Run, position: str) -> bool:
 
 def measure_runs(config: ComparisonConfig, runs: list[Run]) -> dict[str, Any]:
     """Returns the comparison of finished runs on the probed problems and on the further sets."""
-    recipe = runs[0].recipe
-    k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
+    probing = runs[0].probing
+    k_max, seed = probing.k_max, probing.seed
     probed = [ArmRun(run.arm, run.seed, run.folder, read_summary(run.folder)) for run in runs]
     states = measured_states(probed)
-    sets = {str(recipe.run.probe_problems): all_states(require_comparable(probed), states, k_max, seed)}
+    sets = {probing.problems: all_states(require_comparable(probed), states, k_max, seed)}
     chosen = {state for by in STATES for state in choose_states(list(states), by)[0]}
     for name, spec in config.problem_sets.items():
         elsewhere = {state: measure_state(config, runs, name, spec, state) for state in states if state in chosen}
         base = measure_state(config, runs, name, spec, None)
         largest = min(found.counts.largest_k for found in (base, *elsewhere.values()))
         sets[spec] = all_states(base, elsewhere, min(k_max, largest), seed)
-    facts = {key: str(recipe.values[key]) for key in SHARED_KEYS if key in recipe.values} | versions()
+    facts = {key: str(value) for key, value in runs[0].job.shared.items()} | versions()
     return {**describe(Path(config.output_dir).name, probed, sets), "facts": facts}
 
 
 def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: str, state: State | None) -> Measured:
     """Returns what an arm's checkpoint, or the base, does on a further problem set; draws are made where they lack."""
-    recipe = runs[0].recipe
-    inputs = load_inputs(recipe)
-    problems = load_problems(spec)
-    inputs.verifier.check_problems(list(problems))
-    settings = make_settings(recipe, inputs, problems, make_plan(recipe))
-    what = Measurement(problems, inputs.verifier, settings.plan, settings.sampling, settings.prompt_format)
-    model, label = str(recipe.values["model_name_or_path"]), "base"
+    job, probing = runs[0].job, replace(runs[0].probing, problems=spec)
+    inputs = job.task.load()
+    what = probing.settings(inputs, probing.load(inputs))
+    model, label = job.training.model_name, "base"
     if state is not None:
         run = next(run for run in runs if (run.arm, run.seed) == (state.arm, state.seed))
         model, label = str(checkpoint_of(run, state.step)), f"{run.folder.name}-{state.step}"
-    dtype = str(recipe.values.get("dtype") or "auto")
-    options = EngineOptions(model=model, dtype=dtype, trust_remote_code=bool(recipe.values.get("trust_remote_code")))
+    options = EngineOptions(
+        model=model, dtype=job.training.dtype, trust_remote_code=job.training.model.trust_remote_code
+    )
     click.echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
     return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))
@@ -255,6 +232,6 @@ def checkpoint_of(run: Run, step: int) -> Path:
     checkpoint = run.folder / f"checkpoint-{step}"
     if (checkpoint / "COMPLETE").exists():
         return checkpoint
-    if step == run.recipe.values["max_steps"]:
+    if step == run.job.training.max_steps:
         return run.folder
     raise RunError(f"{checkpoint}: not saved; further problem sets need save_steps to fit probe_steps.")

@@ -1,117 +1,53 @@
-"""The main job: train, probe while training, report. The one place that joins `rlvr` and `probes`.
+"""The main job: train, probe while training, report.
 
-Owns: turning a recipe into a training run with a probe attached, and the end of the run: summary, report, table.
-Does not own: training (`rlvr.training.train`), measuring (`probes`).
+Owns: a training run with a probe attached, and the end of the run: summary, report.
+Does not own: what a recipe means (`rlvr.jobs.resolve`), training (`rlvr.training`), measuring (`probes`).
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from probes.report import write_report
 from probes.results.summary import RunFacts, metrics, write_summary
-from probes.sampling.callback import ProbeCallback, ProbeSettings
-from probes.statistics.plan import Plan
-from probes.store.arm import Sampling
-from rlvr.jobs.teaching import check_teacher, demonstrations_of
-from rlvr.models.loading import check_model_name
-from rlvr.problems import ProblemSet, load_problems
-from rlvr.training.recipe import Recipe
+from probes.sampling.callback import ProbeCallback
+from rlvr.jobs.resolve import Job, Probing
+from rlvr.jobs.teaching import demonstrations_of
+from rlvr.problems import ProblemSet
 from rlvr.training.rewards import alarm_notes
 from rlvr.training.run_folder import RunFolder, versions
-from rlvr.training.train import Inputs, load_inputs, train
-
-SHOWN_FACTS = (
-    "train_problems",
-    "verifier",
-    "num_generations",
-    "learning_rate",
-    "beta",
-    "loss_type",
-    "scale_rewards",
-    "format_reward",
-    "max_steps",
-    "max_completion_length",
-    "teacher",
-    "teacher_draws",
-    "temperature",
-    "seed",
-    "use_peft",
-    "probe_temperature",
-    "probe_top_p",
-)
+from rlvr.training.settings import Inputs
+from rlvr.training.train import train
 
 
-def run_job(recipe: Recipe) -> dict[str, Any] | None:
-    """Runs a recipe to its end; returns the summary on the main process, None elsewhere or where nothing is probed."""
-    check_model_name(recipe.values.get("model_name_or_path"))
-    check_teacher(recipe)
-    plan = make_plan(recipe)
-    inputs = load_inputs(recipe)
-    probe_problems = load_probe_problems(recipe, inputs)
-    args = recipe.training()
-    inputs = replace(inputs, demonstrations=demonstrations_of(recipe, args, inputs))
-    run_dir, facts = Path(args.output_dir), make_facts(recipe, args)
+def run_job(job: Job) -> dict[str, Any] | None:
+    """Runs a job to its end; returns the summary on the main process, None elsewhere or where nothing is probed."""
+    inputs = job.task.load()
+    probing = job.probing
+    held_out = probing.load(inputs) if probing else None
+    args = job.training.arguments()
+    inputs = replace(inputs, demonstrations=demonstrations_of(job, args, inputs))
+    facts = make_facts(job, args)
+    attach = []
+    if probing is not None and held_out is not None:
+        probing.check_steps(args)
+        attach.append(make_callback(job, probing, inputs, held_out, facts).attach)
+    record = replace(job.record, contents=content_ids(inputs, held_out))
+    folder = train(job.training, args, inputs, record, attach)
+    if args.process_index != 0 or probing is None:
+        return None
+    return finish(folder, probing, facts)
+
+
+def make_callback(job: Job, probing: Probing, inputs: Inputs, problems: ProblemSet, facts: RunFacts) -> ProbeCallback:
+    """Returns the callback that probes, and writes the summary after each probe."""
+    run_dir = job.training.output_dir
 
     def after_probe(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        seed = recipe.run.probe_seed
-        return metrics(write_summary(run_dir, recipe.run.probe_k_max, log_history, facts, seed, with_studies=False))
+        return metrics(write_summary(run_dir, probing.k_max, log_history, facts, probing.seed, with_studies=False))
 
-    attach = []
-    if probe_problems is not None:
-        settings = make_settings(recipe, inputs, probe_problems, plan)
-        attach.append(ProbeCallback(settings, run_dir, after_probe).attach)
-    folder = train(recipe, args, inputs, content_ids(inputs, probe_problems), attach)
-    if args.process_index != 0 or probe_problems is None:
-        return None
-    return finish(folder, recipe, facts)
-
-
-def make_plan(recipe: Recipe) -> Plan:
-    """Returns the plan of the probes, checked against k_max.
-
-    Raises:
-        RecipeError: the values of the plan do not fit together.
-    """
-    run = recipe.run
-    plan = Plan.of_numbers(run.probe_max_draws, run.probe_stop_at, run.probe_first_look, run.probe_give_up_at)
-    plan.validate_k_max(run.probe_k_max)
-    return plan
-
-
-def load_probe_problems(recipe: Recipe, inputs: Inputs) -> ProblemSet | None:
-    """Returns the held-out problems, checked by the verifier, or None where nothing is probed."""
-    spec = recipe.run.probe_problems
-    if not spec:
-        return None
-    problems = load_problems(spec)
-    inputs.verifier.check_problems(list(problems))
-    return problems
-
-
-def make_settings(recipe: Recipe, inputs: Inputs, problems: ProblemSet, plan: Plan) -> ProbeSettings:
-    """Returns the settings of the probe callback."""
-    run = recipe.run
-    sampling = Sampling(
-        temperature=run.probe_temperature,
-        top_p=run.probe_top_p,
-        top_k=run.probe_top_k,
-        max_new_tokens=run.probe_max_new_tokens or recipe.values["max_completion_length"],
-    )
-    return ProbeSettings(
-        problems=problems,
-        verifier=inputs.verifier,
-        plan=plan,
-        k_max=run.probe_k_max,
-        probe_steps=run.probe_steps,
-        sampling=sampling,
-        prompt_format=inputs.prompt_format,
-        num_scored=run.probe_num_scored,
-        on_narrowing=run.probe_on_narrowing,
-        store_root=Path(run.probe_store) if run.probe_store else None,
-    )
+    return ProbeCallback(probing.settings(inputs, problems), run_dir, after_probe)
 
 
 def content_ids(inputs: Inputs, probe_problems: ProblemSet | None) -> dict[str, str | None]:
@@ -123,19 +59,18 @@ def content_ids(inputs: Inputs, probe_problems: ProblemSet | None) -> dict[str, 
     return found
 
 
-def make_facts(recipe: Recipe, args: Any) -> RunFacts:
+def make_facts(job: Job, args: Any) -> RunFacts:
     """Returns what the report says about the run."""
-    values = {key: str(recipe.values[key]) for key in SHOWN_FACTS if key in recipe.values}
-    found = {**values, "processes": str(args.world_size), **versions()}
-    return RunFacts(Path(args.output_dir).name, recipe.algorithm.name, str(recipe.values["model_name_or_path"]), found)
+    training = job.training
+    found = {**job.shown, "processes": str(args.world_size), **versions()}
+    return RunFacts(training.output_dir.name, training.algorithm.name, training.model_name, found)
 
 
-def finish(folder: RunFolder, recipe: Recipe, facts: RunFacts) -> dict[str, Any]:
+def finish(folder: RunFolder, probing: Probing, facts: RunFacts) -> dict[str, Any]:
     """Writes the last summary and the report, and returns the summary."""
-    k_max, seed = recipe.run.probe_k_max, recipe.run.probe_seed
     log_history = folder.log_history()
-    said = [*early_end(folder, k_max), *alarm_notes(log_history)]
-    summary = write_summary(folder.path, k_max, log_history, facts, seed, more_notes=said)
+    said = [*early_end(folder, probing.k_max), *alarm_notes(log_history)]
+    summary = write_summary(folder.path, probing.k_max, log_history, facts, probing.seed, more_notes=said)
     write_report(folder.path)
     return summary
 

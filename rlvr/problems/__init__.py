@@ -1,7 +1,13 @@
-"""Problems: items with a gold answer, identified by their content.
+"""Problems: items with a gold answer, identified by their content, and how they are shown to a model.
 
-Owns: `Problem`, `ProblemSet`, and `load_problems`, the one place that turns a recipe's string into a problem set.
-Does not own: how a problem is shown to a model (`rlvr.problems.prompts`) or judged (`rlvr.verifiers`).
+    types          `Problem`, `ProblemSet`, content hashes
+    loaders        from a recipe's string to a problem set: JSONL, Hub data sets, generators
+    spec           `name?key=value&...`, the form of such strings
+    prompts        rendering for base and chat models, the stop rule
+    countdown, humaneval, reasoning_gym    problem sets that are generated or come from a package
+
+Owns: `load_problems`, the one place that turns a recipe's string into a problem set.
+Does not own: how an answer is judged (`rlvr.verifiers`).
 """
 
 from rlvr.problems.loaders import load_problems

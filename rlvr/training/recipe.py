@@ -1,8 +1,8 @@
-"""Recipes: YAML and flags in TrlParser's conventions, checked and resolved.
+"""Recipes: YAML and flags in TrlParser's conventions, read and checked.
 
 Owns: reading and overriding, unknown keys, wrong values.
-Does not own: the fields (`rlvr.training.recipe_fields` and TRL), running (`rlvr.training.train`), cost
-(`rlvr.jobs.dry_run`).
+Does not own: the fields (`rlvr.training.recipe_fields` and TRL); what their values mean to each room:
+`rlvr.jobs.resolve` turns a recipe into that, and nobody else reads its keys.
 
 A recipe has the fields of `RunArguments`, of TRL's `ModelConfig`, and of the algorithm's TRL config. A flag
 `--key value` overrides the YAML value. An unknown key is an error that names the nearest known one.
@@ -12,7 +12,7 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -44,29 +44,17 @@ class Recipe:
     algorithm: Algorithm
 
     @property
-    def run(self) -> RunArguments:
-        """Our fields."""
-        return RunArguments(**_part(self.values, RunArguments))
+    def own(self) -> RunArguments:
+        """The fields that rlvr adds to TRL's."""
+        return RunArguments(**self.part(RunArguments))
 
-    @property
-    def model(self) -> Any:
-        """TRL's ModelConfig."""
-        from trl import ModelConfig
+    def part(self, of: type) -> dict[str, Any]:
+        """Returns the values that belong to one dataclass."""
+        return {item.name: self.values[item.name] for item in fields(of) if item.init and item.name in self.values}
 
-        return ModelConfig(**_part(self.values, ModelConfig))
-
-    def training(self, **overrides: Any) -> Any:
-        """Returns TRL's training config; building it checks the values against each other and sets up the devices.
-
-        Raises:
-            RecipeError: TRL or transformers refuse the values, or a tracker is not installed.
-        """
-        _check_trackers(self.values.get("report_to"))
-        config_class = self.algorithm.config_class
-        try:
-            return config_class(**{**_part(self.values, config_class), **overrides})
-        except (ValueError, ImportError, TypeError) as error:
-            raise RecipeError(f"{self.source or 'recipe'}: {' '.join(str(error).split())}") from error
+    def chosen(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Returns the values of those keys that this recipe's algorithm knows."""
+        return {key: self.values[key] for key in keys if key in self.values}
 
 
 def read_recipe(config: str | None, flags: Sequence[str] = ()) -> Recipe:
@@ -158,7 +146,7 @@ def _is_flagged(action: argparse.Action, flags: Sequence[str]) -> bool:
 
 def _check_values(recipe: Recipe) -> None:
     """Raises `RecipeError` where our own fields lack a value or contradict each other."""
-    run = recipe.run
+    run = recipe.own
     for key in ("verifier", "train_problems"):
         if not getattr(run, key):
             raise RecipeError(f"{key}: missing; add it to the recipe or give --{key}.")
@@ -181,20 +169,3 @@ def _check_values(recipe: Recipe) -> None:
         raise RecipeError(f"probe_temperature: {run.probe_temperature} is negative.")
     if not 0 < run.probe_top_p <= 1:
         raise RecipeError(f"probe_top_p: {run.probe_top_p} is outside (0, 1]; 1 switches it off.")
-
-
-def _check_trackers(report_to: str | Sequence[str] | None) -> None:
-    """Raises `RecipeError` where a tracker is unknown or not installed; transformers would find out after the setup."""
-    from transformers.integrations import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
-
-    wanted = [report_to] if isinstance(report_to, str) else report_to or []
-    for name in set(wanted) - {"none", "all"} - set(get_available_reporting_integrations()):
-        if name not in INTEGRATION_TO_CALLBACK:
-            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-            raise RecipeError(f"report_to: {name!r} is not known; expected none, or some of {known}.")
-        raise RecipeError(f"report_to: {name} is not installed; pip install {name}, or report_to: none.")
-
-
-def _part(values: Mapping[str, Any], of: type) -> dict[str, Any]:
-    """Returns the values that belong to one dataclass."""
-    return {item.name: values[item.name] for item in fields(of) if item.init and item.name in values}

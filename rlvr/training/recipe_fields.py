@@ -1,10 +1,74 @@
-"""The recipe fields that rlvr adds to TRL's.
+"""The recipe fields that rlvr adds to TRL's, and what recipe keys are for.
 
-Owns: names, defaults and one-line descriptions.
+Owns: names, defaults and one-line descriptions; which keys may change in a run, must agree in a comparison, are shown.
 Does not own: reading and checking (`rlvr.training.recipe`). Light, because `--help` shows it.
 """
 
 from dataclasses import dataclass, field, fields
+from typing import Any
+
+# Keys that may change between two starts of one run: they decide neither what is trained nor what is measured.
+FREE_KEYS = frozenset(
+    {
+        "output_dir",
+        "logging_dir",
+        "logging_steps",
+        "logging_first_step",
+        "log_level",
+        "log_completions",
+        "disable_tqdm",
+        "report_to",
+        "run_name",
+        "save_total_limit",
+        "probe_store",
+        "dataloader_num_workers",
+        "guard_patience",
+        "probe_on_narrowing",
+    }
+)
+SEED_KEYS = ("seed", "data_seed", "probe_seed")
+# The arms of a comparison must agree on these: they decide what is learned from, where training starts, and how it is
+# measured.
+SHARED_KEYS = (
+    "model_name_or_path",
+    "dtype",
+    "verifier",
+    "train_problems",
+    "prompt_template",
+    "prompt_system",
+    "prompt_chat",
+    "probe_problems",
+    "probe_steps",
+    "probe_k_max",
+    "probe_max_draws",
+    "probe_first_look",
+    "probe_stop_at",
+    "probe_give_up_at",
+    "probe_temperature",
+    "probe_top_p",
+    "probe_top_k",
+    "max_steps",
+)
+# What a run's report says of its recipe.
+SHOWN_KEYS = (
+    "train_problems",
+    "verifier",
+    "num_generations",
+    "learning_rate",
+    "beta",
+    "loss_type",
+    "scale_rewards",
+    "format_reward",
+    "max_steps",
+    "max_completion_length",
+    "teacher",
+    "teacher_draws",
+    "temperature",
+    "seed",
+    "use_peft",
+    "probe_temperature",
+    "probe_top_p",
+)
 
 
 @dataclass
@@ -90,3 +154,8 @@ class RunArguments:
 def describe_fields() -> list[tuple[str, str]]:
     """Returns (flag, description with default) of every field."""
     return [(f"--{item.name}", f"{item.metadata['help']} [{item.default}]") for item in fields(RunArguments)]
+
+
+def defaults() -> dict[str, Any]:
+    """Returns the default of every field, by name."""
+    return {item.name: item.default for item in fields(RunArguments)}

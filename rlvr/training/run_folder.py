@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,8 +22,6 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rlvr.errors import RunError
-from rlvr.training.recipe import Recipe
-from rlvr.training.recipe_fields import RunArguments
 
 FORMAT = "rlvr.run/1"
 COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
@@ -39,25 +37,36 @@ PACKAGES = (
     "vllm",
     "deepspeed",
 )
-# Keys that may change between two starts of one run: they decide neither what is trained nor what is measured.
-FREE_KEYS = frozenset(
-    {
-        "output_dir",
-        "logging_dir",
-        "logging_steps",
-        "logging_first_step",
-        "log_level",
-        "log_completions",
-        "disable_tqdm",
-        "report_to",
-        "run_name",
-        "save_total_limit",
-        "probe_store",
-        "dataloader_num_workers",
-        "guard_patience",
-        "probe_on_narrowing",
-    }
-)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What makes a run this run: a folder goes on with the same values and contents only.
+
+    Attributes:
+        values: of the recipe, those that decide what is trained and measured.
+        defaults: of fields that a folder may be older than; it counts as having them.
+        source: the recipe's file, or None.
+        seeds: by recipe key.
+        contents: content ids of problem sets and demonstrations, by what they identify.
+    """
+
+    values: Mapping[str, Any]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    seeds: Mapping[str, Any] = field(default_factory=dict)
+    contents: Mapping[str, str | None] = field(default_factory=dict)
+
+    def comparable(self) -> dict[str, Any]:
+        """Returns the values as JSON gives them back."""
+        return json.loads(json.dumps(self.values, default=str))  # type: ignore[no-any-return]
+
+    def differences(self, stored: Mapping[str, Any]) -> list[str]:
+        """Returns up to five keys whose stored values differ from these, with both."""
+        now = self.comparable()
+        stored = {**{key: value for key, value in self.defaults.items() if key in now}, **stored}
+        keys = [key for key in sorted({*stored, *now}) if stored.get(key) != now.get(key)]
+        return [f"{key} was {stored.get(key)!r}, now {now.get(key)!r}" for key in keys[:5]]
 
 
 class RunFolder:
@@ -71,44 +80,37 @@ class RunFolder:
         self.path = path
         self.manifest_file = path / "manifest.json"
 
-    def check(self, recipe: Recipe, contents: Mapping[str, Any]) -> None:
-        """Raises `RunError` if the folder belongs to another recipe or other contents, or is not a run's folder.
-
-        Args:
-            recipe: of this start.
-            contents: content ids of problem sets, see `open`.
-        """
+    def check(self, record: RunRecord) -> None:
+        """Raises `RunError` if the folder belongs to another recipe or other contents, or is not a run's folder."""
         if not self.manifest_file.exists():
             if self.path.is_dir() and any(self.path.glob("checkpoint-*")):
                 raise RunError(f"{self.path}: has checkpoints and no manifest.json; use another output_dir.")
             return
         manifest = self.manifest()
-        if different := _different(manifest["recipe"], _comparable(recipe)):
+        if different := record.differences(manifest["recipe"]):
             raise RunError(
                 f"{self.path}: the folder belongs to another recipe; {'; '.join(different)}. Use another output_dir, "
                 "or the same values to go on."
             )
-        if manifest["contents"] != contents:
+        if manifest["contents"] != record.contents:
             raise RunError(
-                f"{self.path}: the folder belongs to other problems: {manifest['contents']}, now {dict(contents)}. "
-                "Use another output_dir."
+                f"{self.path}: the folder belongs to other problems: {manifest['contents']}, now "
+                f"{dict(record.contents)}. Use another output_dir."
             )
 
-    def open(self, recipe: Recipe, contents: Mapping[str, Any]) -> None:
-        """Makes the folder and its manifest, or checks that they are this recipe's."""
-        self.check(recipe, contents)
+    def open(self, record: RunRecord) -> None:
+        """Makes the folder and its manifest, or checks that they are this record's."""
+        self.check(record)
         if not self.manifest_file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             manifest = {
                 "format": FORMAT,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "command": sys.argv,
-                "recipe_file": recipe.source,
-                "recipe": _comparable(recipe),
-                "contents": dict(contents),
-                "seeds": {
-                    key: recipe.values[key] for key in ("seed", "data_seed", "probe_seed") if key in recipe.values
-                },
+                "recipe_file": record.source,
+                "recipe": record.comparable(),
+                "contents": dict(record.contents),
+                "seeds": dict(record.seeds),
                 "versions": versions(),
                 "git": git_state(),
             }
@@ -197,16 +199,3 @@ def git_state() -> dict[str, Any] | None:
 def _git(*arguments: str) -> str:
     command = ["git", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
-
-
-def _comparable(recipe: Recipe) -> dict[str, Any]:
-    """Returns the recipe's values as JSON gives them back, without those that may change."""
-    kept = {key: value for key, value in recipe.values.items() if key not in FREE_KEYS}
-    return json.loads(json.dumps(kept, default=str))  # type: ignore[no-any-return]
-
-
-def _different(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Returns up to five keys whose values differ, with both values; a field newer than the folder had its default."""
-    stored = {**{item.name: item.default for item in fields(RunArguments) if item.name in now}, **stored}
-    keys = [key for key in sorted({*stored, *now}) if stored.get(key) != now.get(key)]
-    return [f"{key} was {stored.get(key)!r}, now {now.get(key)!r}" for key in keys[:5]]

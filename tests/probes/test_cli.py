@@ -24,7 +24,7 @@ def run_json(*arguments):
 
 
 def run_process(*arguments, **more):
-    command = [sys.executable, "-m", "probes.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "probes", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
@@ -276,7 +276,7 @@ def test_an_error_is_one_line_on_stderr(write):
 def test_a_reader_that_goes_away_leaves_no_traceback(one, flags):
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "probes.cli", "estimate", "--counts", str(one), *flags]
+    command = [sys.executable, "-m", "probes", "estimate", "--counts", str(one), *flags]
     result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (result.returncode, result.stderr) == (1, "")

@@ -101,7 +101,7 @@ def test_a_full_disk_ends_the_run_with_one_error(small_recipe, tmp_path):
         pytest.skip("mounting a small file system needs root")
     try:
         flags = small_recipe(mount / "out", probe_max_draws=4096, probe_problems="countdown:probe?num=20")
-        command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+        command = [sys.executable, "-m", "rlvr", "train", *flags]
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert result.returncode == 2, result.stderr
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

@@ -116,13 +116,14 @@ def train_grpo(model: str, flags: list[str], attach: Any) -> None:
     """Trains as `rlvr train` does, with vLLM in float32: TRL has no field for that, and vLLM takes bfloat16 instead."""
     from trl.generation import vllm_generation
 
+    from rlvr.jobs.resolve import resolve
     from rlvr.training.recipe import read_recipe
-    from rlvr.training.train import load_inputs, train
+    from rlvr.training.train import train
 
     del model
     vllm_generation.LLM = functools.partial(vllm_generation.LLM, dtype="float32")
-    recipe = read_recipe(flags[1], flags[2:])
-    train(recipe, recipe.training(), load_inputs(recipe), {}, [attach])
+    job = resolve(read_recipe(flags[1], flags[2:]))
+    train(job.training, job.training.arguments(), job.task.load(), job.record, [attach])
 
 
 def train_rloo(model: str, flags: list[str], attach: Any) -> None:

@@ -47,7 +47,7 @@ def test_two_processes_share_a_probe_and_decode_as_transformers_does(checkpoint,
         "--stop-at": 0,
         "--output": store,
     }
-    command = [sys.executable, *launch, "-m", "probes.cli", "sample"]
+    command = [sys.executable, *launch, "-m", "probes", "sample"]
     command += [str(item) for pair in flags.items() for item in pair]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VLLM_CPU_CI_ENV": "1"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)

@@ -18,7 +18,7 @@ def test_the_command_trains_and_probes_through_vllm(small_recipe, tmp_path):
     """No patch and no option beside the recipe's: vLLM samples in its own dtype, which the arm records."""
     folder = tmp_path / "run"
     flags = small_recipe(folder, use_vllm=True, vllm_mode="colocate", max_steps=2, probe_steps=1, save_steps=2)
-    command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+    command = [sys.executable, "-m", "rlvr", "train", *flags]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=280
     )
@@ -39,7 +39,7 @@ def test_algorithms_that_add_to_trls_rollouts_train_with_vllm(algorithm, small_r
     folder = tmp_path / "run"
     changes = {"algorithm": algorithm, "max_steps": 3, "probe_steps": 0, "save_steps": 3, "loss_type": "dapo"}
     flags = small_recipe(folder, use_vllm=True, vllm_mode="colocate", **changes)
-    command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+    command = [sys.executable, "-m", "rlvr", "train", *flags]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=280
     )

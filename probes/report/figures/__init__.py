@@ -1,8 +1,16 @@
 """The figures of the report, as plotly figures, a file a topic.
 
+    plots      which figures a report has, their titles and captions
+    curves     pass@k over k and over steps
+    problems   solved sets, gains and losses, histograms
+    draws      outcomes, lengths, answers
+    training   what the trainer logged
+    labels     what a screen reader says in place of a figure
+    palette    colours that stay apart
+    style      axes, bands, legends
+
 Owns: what is drawn, one function a figure; each takes the summary and returns a `plotly.graph_objects.Figure`.
-Does not own: which figures a report has, titles and captions (`probes.report.figures.plots`), alternative texts
-(`labels`), colours (`palette`), numbers (the summary).
+Does not own: numbers (the summary).
 
 Figures hold numbers and fixed words only, and names without markup: plotly reads part of HTML in its labels.
 Backgrounds are transparent. The page's script redraws a figure for a dark page.

@@ -8,7 +8,9 @@ import math
 from typing import get_args
 
 from probes.report.figures import TRAINING_ROWS, entropy_panels, perplexity_of, training_rows
-from probes.report.words import count, ends, first_and_last, number, percent, plural, signed, step_name
+from probes.report.words import ends, step_name
+from probes.results.cautions import first_and_last
+from probes.results.formatting import count, number, percent, plural, signed
 from probes.results.schema import Probe, Summary, VerdictWord
 
 

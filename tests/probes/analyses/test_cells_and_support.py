@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from probes.analyses.cells import Cells, Transition, cells_over_steps, expected_cells, four_cells, same_model_null
-from probes.analyses.support import support
+from probes.analyses.cells import (
+    Cells,
+    Transition,
+    cells_over_steps,
+    expected_cells,
+    four_cells,
+    same_model_null,
+    support,
+)
 from probes.statistics.estimators import Counts
 from probes.statistics.outcomes import CORRECT, WRONG, Outcomes
 from probes.statistics.plan import Plan

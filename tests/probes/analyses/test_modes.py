@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probes.analyses.modes import Modes, compare_modes
-from probes.report import words
+from probes.results.cautions import mode_cautions
 from probes.results.runs import ArmRun, describe
 from probes.statistics.outcomes import CODES, NOT_DRAWN, Outcomes
 from rlvr.verifiers.verdicts import Outcome
@@ -24,12 +24,12 @@ def test_both_modes_are_read_from_the_draws_that_every_problem_has():
 
 def test_the_report_says_which_mode_is_shown_and_what_the_other_one_gives():
     probe = {"step": 0, "label": "step 0", "modes": {"num_draws": 32, "shown": 0.5, "other": 0.25, "num_changed": 1200}}
-    lines = words.mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
+    lines = mode_cautions({"verifier": "math@2?mode=lenient&format=boxed", "probes": [probe]})
     assert lines == [
         "Verifier mode: lenient is shown. In the strict mode, pass@1 over the first 32 draws of each problem is 0.250 "
         "in place of 0.500 at step 0 (1,200 draws differ)."
     ]
-    assert words.mode_cautions({"verifier": "countdown@1", "probes": [{"step": 0, "modes": None}]}) == []
+    assert mode_cautions({"verifier": "countdown@1", "probes": [{"step": 0, "modes": None}]}) == []
 
 
 def test_a_comparison_says_it_for_each_of_its_runs(tmp_path):

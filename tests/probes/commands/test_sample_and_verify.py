@@ -98,7 +98,7 @@ def test_a_real_model_alone_and_in_two_processes_makes_the_same_counts(tiny_base
     flags += ["--verifier", "tests.length_verifier:even_length"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     for name, launch in (("one", [sys.executable, "-m"]), ("two", [*TORCHRUN, "-m"])):
-        command = [*launch, "probes.cli", "sample", *flags, "--output", str(tmp_path / name)]
+        command = [*launch, "probes", "sample", *flags, "--output", str(tmp_path / name)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=240)
         assert done.returncode == 0, done.stderr
     one, two = (ProbeStore.open_existing(tmp_path / name) for name in ("one", "two"))

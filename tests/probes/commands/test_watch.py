@@ -53,7 +53,7 @@ def test_checkpoints_are_probed_while_the_run_goes_on(trained, tmp_path):
     folder = tmp_path / "other"
     folder.mkdir()
     flags = ["--problems", "countdown:probe?num=4", "--verifier", "tests.length_verifier:even_length", "--k-max", "8"]
-    command = [sys.executable, "-m", "probes.cli", "watch", str(folder), *flags, "--max-new-tokens", "8"]
+    command = [sys.executable, "-m", "probes", "watch", str(folder), *flags, "--max-new-tokens", "8"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     watcher = subprocess.Popen([*command, "--poll", "0.2"], env=environment, stdout=subprocess.PIPE, text=True)
     try:

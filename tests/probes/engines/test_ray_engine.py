@@ -1,13 +1,16 @@
 """The Ray engine: the contract with two local workers, and workers that are really killed."""
 
+import contextlib
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 
 from probes.engines.ray import CHUNK_DRAWS, RayEngine, chunks
-from probes.engines.sources import EngineOptions
+from probes.engines.sources import EngineOptions, open_source
+from probes.store.arm import Sampling
 from rlvr.errors import EngineError, RecipeError
 from rlvr.problems.prompts import PromptFormat
 from tests.probes.engines.contract import EngineContract, Subject, contract_arm, request_for, sampled
@@ -16,13 +19,14 @@ ray = pytest.importorskip("ray")
 psutil = pytest.importorskip("psutil")
 
 
-def options(tiny_base, **more) -> EngineOptions:
-    return EngineOptions(engine="ray", model=str(tiny_base), dtype="float32", num_workers=2, **more)
+def start(model, arm) -> RayEngine:
+    opened = partial(open_source, EngineOptions(model=str(model), dtype="float32"), PromptFormat(), arm.sampling, ())
+    return RayEngine(opened, arm, name="transformers", num_workers=2)
 
 
 @pytest.fixture(scope="module")
 def subject(tiny_base, tiny_model, tiny_tokenizer):
-    engine = RayEngine(options(tiny_base), PromptFormat(), contract_arm(tiny_model, tiny_tokenizer))
+    engine = start(tiny_base, contract_arm(tiny_model, tiny_tokenizer))
     yield Subject(engine, tiny_model, tiny_tokenizer)
     engine.close()
 
@@ -35,9 +39,12 @@ class TestContract(EngineContract):
 
 
 def workers() -> list[int]:
-    """The processes in which Ray runs our actors; one that has ended and waits for its parent has no command line."""
-    found = psutil.process_iter(["cmdline"])
-    return [each.pid for each in found if any("ray::Worker" in part for part in each.info["cmdline"] or [])]
+    """The processes in which our Ray runs our actors; one that has ended and waits for its parent has no name."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found += [each.pid] if any("ray::Worker" in part for part in each.cmdline()) else []
+    return found
 
 
 @pytest.mark.slow
@@ -73,15 +80,15 @@ def test_other_weights_in_a_worker_are_refused(tiny_base, tiny_model, tiny_token
     from dataclasses import replace
 
     other = replace(contract_arm(tiny_model, tiny_tokenizer), weights="0" * 64)
-    engine = RayEngine(options(tiny_base), PromptFormat(), other)
+    engine = start(tiny_base, other)
     with pytest.raises(EngineError, match="another arm: it differs in weights"):
         list(engine.sample([request_for(tiny_tokenizer, 0, range(2))]))
     engine.close()
 
 
-def test_an_engine_that_actors_cannot_run_is_refused(tiny_base, tiny_model, tiny_tokenizer):
+def test_an_engine_that_actors_cannot_run_is_refused():
     with pytest.raises(RecipeError, match="use transformers or vllm"):
-        RayEngine(options(tiny_base, ray_engine="openai"), PromptFormat(), contract_arm(tiny_model, tiny_tokenizer))
+        open_source(EngineOptions(engine="ray", model="any", ray_engine="openai"), PromptFormat(), Sampling(), ())
 
 
 def test_chunks_are_bounded_and_whole(tiny_tokenizer):

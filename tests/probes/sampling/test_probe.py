@@ -7,9 +7,9 @@ import pytest
 
 from probes.engines.scripted import ScriptedEngine
 from probes.sampling.judging import judge
-from probes.sampling.probe import FLUSH_DRAWS, batched, render_prompts, run_probe, shard
+from probes.sampling.probe import FLUSH_DRAWS, batched, render_prompts, run_probe
 from probes.statistics.estimators import pass_at_k
-from probes.statistics.plan import Plan
+from probes.statistics.plan import Plan, shard
 from probes.store.arm import Sampling, declared_arm
 from probes.store.store import Draw, ProbeStore
 from rlvr.errors import EngineError

@@ -122,7 +122,7 @@ def small(tiny_base, tmp_path_factory) -> tuple[str, Path]:
 
 
 def start(config: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "rlvr.cli", "compare", "--config", config, "--json"]
+    command = [sys.executable, "-m", "rlvr", "compare", "--config", config, "--json"]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def start(flags: list[str]) -> subprocess.Popen:
-    command = [sys.executable, "-m", "rlvr.cli", "train", *flags]
+    command = [sys.executable, "-m", "rlvr", "train", *flags]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

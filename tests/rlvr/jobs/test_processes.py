@@ -31,7 +31,7 @@ def test_accelerate_launch_trains_as_the_command_does(small_recipe, tmp_path):
     command, launched = tmp_path / "command", tmp_path / "launched"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # accelerate launch sets it
     flags = small_recipe(command, probe_problems="")
-    subprocess.run([sys.executable, "-m", "rlvr.cli", "train", *flags], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "rlvr", "train", *flags], cwd=ROOT, env=environment, check=True)
     launch("--cpu", "--num_processes", "1", "scripts/train.py", *small_recipe(launched, probe_problems=""))
     assert trained(command) == trained(launched)
     assert (command / "model.safetensors").read_bytes() == (launched / "model.safetensors").read_bytes()

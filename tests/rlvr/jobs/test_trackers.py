@@ -31,7 +31,7 @@ def train(folder: Path, flags: list[str], **changes: object) -> subprocess.Compl
         "HF_TOKEN": SECRET,
         "HF_HUB_OFFLINE": "1",
     }
-    command = [sys.executable, "-m", "rlvr.cli", "train", *words]
+    command = [sys.executable, "-m", "rlvr", "train", *words]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250, check=False)
 
 

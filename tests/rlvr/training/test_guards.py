@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from probes.sampling.callback import ProbeCallback, ProbeSettings
 from rlvr.cli import main
 from rlvr.errors import GuardError
+from rlvr.jobs.resolve import resolve
 from rlvr.training import train
 from rlvr.training.guards import Guards, weights_are_finite
 from rlvr.training.recipe import read_recipe
@@ -217,13 +218,12 @@ def test_values_that_break_an_exact_resume_or_make_no_sense_are_refused(changes,
 )
 def test_saves_between_generations_are_allowed(changes, small_recipe, tmp_path):
     flags = small_recipe(tmp_path / "run", **changes)
-    recipe = read_recipe(flags[1], flags[2:])
-    train.check_save_steps(recipe, recipe.training())
+    train.check_save_steps(resolve(read_recipe(flags[1], flags[2:])).training.arguments())
 
 
 def test_a_supervised_arm_may_save_at_any_step():
     recipe = read_recipe(str(ROOT / "recipes/countdown-tiny/distill.yaml"), ["--save_steps", "7", "--use_cpu"])
-    train.check_save_steps(recipe, recipe.training())
+    train.check_save_steps(resolve(recipe).training.arguments())
 
 
 def narrowing_run(action: str, small_recipe, folder: Path, monkeypatch) -> list[dict]:

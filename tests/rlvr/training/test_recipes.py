@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from rlvr.cli import main
 from rlvr.jobs.dry_run import cost_of
+from rlvr.jobs.resolve import resolve
 from rlvr.training.recipe import read_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -45,7 +46,7 @@ def test_an_accelerate_file_loads(path):
 def test_the_published_set_up_costs_what_the_paper_says():
     """256 prompts x 8 rollouts a step, 150 steps."""
     recipe = read_recipe(str(ROOT / "recipes/qwen2.5-7b/grpo.yaml"))
-    cost = cost_of(recipe, num_processes=8, num_train=None, num_probe=500)
+    cost = cost_of(resolve(recipe), num_processes=8, num_train=None, num_probe=500)
     assert (cost.steps, cost.rollouts_per_step, cost.rollouts) == (150, 2048, 150 * 2048)
     assert (cost.probes, cost.draws) == (4, 4 * 500 * 512)
 
@@ -53,7 +54,7 @@ def test_the_published_set_up_costs_what_the_paper_says():
 @pytest.mark.parametrize(("name", "per_step"), [("grpo", 256), ("remax", 256 + 16), ("dapo", 2560), ("rft", 0)])
 def test_the_cost_counts_greedy_rollouts_and_rounds_of_resampling(name, per_step):
     recipe = read_recipe(str(ROOT / f"recipes/countdown-tiny/{name}.yaml"))
-    cost = cost_of(recipe, num_processes=1, num_train=4000, num_probe=100)
+    cost = cost_of(resolve(recipe), num_processes=1, num_train=4000, num_probe=100)
     assert cost.rollouts_per_step == per_step
     assert cost.rollouts == (40_000 if name == "rft" else 150 * per_step)
 
@@ -61,7 +62,7 @@ def test_the_cost_counts_greedy_rollouts_and_rounds_of_resampling(name, per_step
 @pytest.mark.parametrize(("every", "probes"), [(0, 2), (50, 4), (40, 5), (150, 2), (1000, 2)])
 def test_the_number_of_probes(every, probes):
     recipe = read_recipe(str(ROOT / "recipes/countdown-tiny/grpo.yaml"), ["--probe_steps", str(every)])
-    assert cost_of(recipe, 1, 4000, 100).probes == probes
+    assert cost_of(resolve(recipe), 1, 4000, 100).probes == probes
 
 
 def test_flags_override_and_are_recorded_as_given():

@@ -1,12 +1,14 @@
-"""The rows that the transformers engine decodes together.
+"""The rows that the decoder decodes together.
 
-    Prefix        a prompt that the model has read
-    SharedCache   rows of any prompts, which come and go
-    SingleCache   rows of one prompt, which only go
-    Batch         what is known of each row: whose draw it is, its tokens, whether it has ended
+    DecodeRequest   completions asked of one prompt
+    Completion      a row that has finished
+    Prefix          a prompt that the model has read
+    SharedCache     rows of any prompts, which come and go
+    SingleCache     rows of one prompt, which only go
+    Batch           what is known of each row: whose completion it is, its tokens, whether it has ended
 
 Owns: the caches of keys and values, and the bookkeeping of rows.
-Does not own: which rows come next, the model, the choice of tokens (`probes.engines.transformers`).
+Does not own: which rows come next, the model, the choice of tokens (`rlvr.models.decoder`).
 """
 
 import copy
@@ -18,16 +20,29 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from probes.engines import Request
-
 MIN_SPARE_COLUMNS = 16  # few: rows far apart in memory are read slower
 
 
-class Ended(NamedTuple):
-    """A finished row: its draw, its tokens (a stop token included), and whether a stop token came."""
+@dataclass(frozen=True)
+class DecodeRequest:
+    """Completions asked of one prompt.
 
-    request: Request
-    draw_index: int
+    Attributes:
+        prompt_id: names the prompt in what comes out.
+        token_ids: of the prompt; at least one.
+        completion_indices: which of its completions; no two alike.
+    """
+
+    prompt_id: str
+    token_ids: Sequence[int]
+    completion_indices: tuple[int, ...]
+
+
+class Completion(NamedTuple):
+    """A finished row: whose it is, its tokens (a stop token included), and whether a stop token came."""
+
+    prompt_id: str
+    completion_index: int
     token_ids: list[int]
     stopped: bool
 
@@ -235,7 +250,7 @@ class SingleCache:
             self.cache = None
 
     def place(self, rows: torch.Tensor, prefix: Prefix) -> None:
-        """Copies the prompt's cache, which later draws may need, and repeats it for all rows."""
+        """Copies the prompt's cache, which later rows may need, and repeats it for all rows."""
         self.cache = copy.deepcopy(prefix.cache)
         self.cache.reorder_cache(torch.zeros_like(rows))
 
@@ -259,7 +274,7 @@ class Batch:
     def __init__(self, cache: RowCache, limit: int, device: torch.device) -> None:
         self.cache = cache
         self.limit = limit
-        self.owners: list[tuple[Request, int] | None] = []
+        self.owners: list[tuple[DecodeRequest, int] | None] = []
         self.all_rows = torch.empty(0, dtype=torch.long, device=device)
         self.random_BT = torch.empty((0, limit), dtype=torch.float64, device=device)
         # One column more than tokens are kept: a finished row goes on writing there.
@@ -284,18 +299,23 @@ class Batch:
         self.cache.resize(kept, num_rows, longest)
 
     def free_rows(self) -> torch.Tensor:
-        """Returns the rows that hold no live draw."""
+        """Returns the rows that are finished or hold nothing."""
         return (~self.alive_B).nonzero()[:, 0]
 
     def longest_prompt(self) -> int:
-        """Returns the tokens of the longest prompt of a draw that `take_ended` has not returned."""
-        return max((len(owner[0].prompt.token_ids) for owner in self.owners if owner is not None), default=0)
+        """Returns the tokens of the longest prompt of a row that `take_finished` has not returned."""
+        return max((len(owner[0].token_ids) for owner in self.owners if owner is not None), default=0)
 
     def place(
-        self, rows: torch.Tensor, request: Request, draw_indices: Sequence[int], random_BT: torch.Tensor, prefix: Prefix
+        self,
+        rows: torch.Tensor,
+        request: DecodeRequest,
+        completion_indices: Sequence[int],
+        random_BT: torch.Tensor,
+        prefix: Prefix,
     ) -> None:
-        """Starts draws of one prompt in free rows."""
-        for row, index in zip(rows.tolist(), draw_indices, strict=True):
+        """Starts completions of one prompt in free rows."""
+        for row, index in zip(rows.tolist(), completion_indices, strict=True):
             self.owners[row] = (request, index)
         self.random_BT[rows] = random_BT
         self.count_B[rows] = 0
@@ -322,14 +342,14 @@ class Batch:
         """Returns the last token of each row, (B, 1)."""
         return self.tokens_BT.gather(1, (self.count_B - 1)[:, None])
 
-    def take_ended(self) -> list[Ended]:
-        """Returns the finished draws that were not returned before."""
+    def take_finished(self) -> list[Completion]:
+        """Returns the finished rows that were not returned before."""
         rows = self.free_rows()
         columns = (rows, self.tokens_BT[rows], self.count_B[rows], self.stopped_B[rows])
-        ended = []
+        finished = []
         for row, tokens, count, stopped in zip(*(column.tolist() for column in columns), strict=True):
             owner = self.owners[row]
             if owner is not None:
-                ended.append(Ended(owner[0], owner[1], tokens[:count], stopped))
+                finished.append(Completion(owner[0].prompt_id, owner[1], tokens[:count], stopped))
                 self.owners[row] = None
-        return ended
+        return finished
