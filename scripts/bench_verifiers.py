@@ -2,6 +2,7 @@
 
     probe       completions of a real probe (`smollm2_gsm8k.jsonl`: SmolLM2-135M-Instruct on GSM8K), duplicates included
     distinct    answers that are all different and that strings do not decide
+    killed      what an answer that hangs costs beyond its deadline: its worker is killed and replaced
     overhead    a probe of the testbed with its verifier against the same probe with one that only says wrong
 
 Record the completions anew from a store of draws:
@@ -62,7 +63,7 @@ def serial_seconds(items: Sequence[Item]) -> tuple[float, list[bool]]:
 
 def our_seconds(verifier: MathVerifier, items: Sequence[Item]) -> tuple[float, list[bool]]:
     """Returns seconds of the verifier, which remembers no verdict, and its verdicts."""
-    verifier._known.clear()
+    verifier.memory.clear()
     start = time.perf_counter()
     found = [verdict.correct for verdict in verifier.verify(items)]
     return time.perf_counter() - start, found
@@ -86,6 +87,16 @@ def compare(items: Sequence[Item], num_rounds: int) -> dict[str, float]:
         "ratio": serial / ours,
         "num_different": differ,
     }
+
+
+def bench_killed(num: int = 100, deadline_s: float = 0.25) -> dict[str, float]:
+    """Returns the seconds per power tower, which hangs sympy, of one worker alone."""
+    verifier = MathVerifier(num_workers=1, deadline_s=deadline_s)
+    verifier.verify([(Problem("warm", "x+1"), r"\boxed{1+x}")])
+    items = [(Problem("q", "x+1"), rf"\boxed{{{9 + number}^{{9^{{9^{{9}}}}}}}}") for number in range(num)]
+    seconds, _ = our_seconds(verifier, items)
+    verifier.close()
+    return {"num": num, "deadline_s": deadline_s, "s_per_answer": seconds / num}
 
 
 class _SaysWrong:
@@ -131,10 +142,11 @@ def bench_overhead(num_rounds: int = 3) -> dict[str, float]:
 
 
 def bench_verifiers(num_rounds: int = 3) -> dict[str, dict[str, float]]:
-    """Returns both comparisons and the overhead."""
+    """Returns both comparisons, the cost of a killed worker and the overhead."""
     return {
         "probe": compare(recorded_items(), num_rounds),
         "distinct": compare(distinct_items(1000), num_rounds),
+        "killed": bench_killed(),
         "overhead": bench_overhead(num_rounds),
     }
 

@@ -1,12 +1,13 @@
-"""Sandboxes: new interpreters that run programs nobody has read.
+"""Processes with limits, which are killed: sandboxes for programs that nobody has read, and pools of workers.
 
-Owns: the levels of isolation behind one small protocol.
-Does not own: what is run and what it means (`rlvr.verifiers.code`).
+Owns: the levels of isolation behind one small protocol; deadlines and memory of our own code that may not come back.
+Does not own: what is run and what it means (`rlvr.verifiers`, `rlvr.problems`). Of rlvr it imports `rlvr.errors` only.
 
-    levels.py    the protocol, the three levels, the check that this machine can give one
-    child.py     a sandboxed process as its parent sees it
-    inside.py    the driver that runs inside
-    seccomp.py   the filter of system calls
+    levels   the protocol of sandboxes, the three levels, the check that this machine can give one
+    child    a sandboxed process as its parent sees it
+    inside   the driver that runs inside
+    seccomp  the filter of system calls
+    pool     worker processes for functions of our own
 """
 
 from rlvr.sandbox.child import ChildError, DeadlineError, EndedError, StartError, TooMuchError

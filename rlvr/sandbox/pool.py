@@ -1,7 +1,7 @@
 """A pool of worker processes that are killed when a task takes too long.
 
 Owns: starting, limiting, killing and replacing workers, and what became of each task.
-Does not own: what a task computes (`rlvr.verifiers.answers.math`).
+Does not own: what a task computes, and what its failure means to whoever asked for it (`rlvr.verifiers.base`).
 
 Workers are forks of a clean server process (multiprocessing's forkserver), never of the parent, which may hold torch
 and its threads. The server has imported the task's module, so that a killed worker is replaced in milliseconds.
@@ -25,8 +25,6 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from rlvr.verifiers.verdicts import Outcome
-
 STARTUP_S = 120.0  # longest wait for a worker's imports on a loaded machine
 WAIT_FACTOR = 10  # longest time of a task on the clock, in deadlines
 MAX_GROUP = 16  # tasks that a worker is given at a time
@@ -41,11 +39,11 @@ class TaskFailure:
     """What became of a task without a result.
 
     Attributes:
-        outcome: `timeout` if the task exceeded the deadline, the memory or the recursion limit; else `error`.
+        over_limit: whether the task exceeded the deadline, the memory or the recursion limit; else something failed.
         reason: one line for a person.
     """
 
-    outcome: Outcome
+    over_limit: bool
     reason: str
 
 
@@ -95,7 +93,7 @@ class WorkerPool:
             owed = [index for index in range(len(tasks)) if index not in results]
             groups = [tuple(owed[start : start + size]) for start in range(0, len(owed), size)]
             results |= self._attempt(groups, tasks)
-        lost = TaskFailure(Outcome.ERROR, "the verifier's workers could not start or were lost")
+        lost = TaskFailure(over_limit=False, reason="the verifier's workers could not start or were lost")
         return [results.get(index, lost) for index in range(len(tasks))]
 
     def close(self) -> None:
@@ -154,10 +152,15 @@ class WorkerPool:
         """Returns what an exception of a future says of its task."""
         is_late = isinstance(error, ProcessExpired) and -error.exitcode in (signal.SIGPROF, signal.SIGALRM)
         if is_late or isinstance(error, TimeoutError):
-            return TaskFailure(Outcome.TIMEOUT, f"exceeded the deadline of {self.deadline_s:g} s")
+            return TaskFailure(over_limit=True, reason=f"exceeded the deadline of {self.deadline_s:g} s")
         if isinstance(error, ProcessExpired):
-            return TaskFailure(Outcome.ERROR, f"the verifier's worker died (exit code {error.exitcode})")
-        return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])  # the result could not be sent
+            return TaskFailure(over_limit=False, reason=f"the verifier's worker died (exit code {error.exitcode})")
+        return _failure_of(error)  # the result could not be sent
+
+
+def _failure_of(error: BaseException) -> TaskFailure:
+    """Returns the failure of a task that an exception ended."""
+    return TaskFailure(over_limit=False, reason=f"{type(error).__name__}: {error}"[:500])
 
 
 def default_num_workers() -> int:
@@ -197,9 +200,9 @@ def _run_limited(called: Callable[..., Any], deadline_s: float, task: tuple[Any,
         return called(*task)
     except (MemoryError, RecursionError) as error:
         what = "memory" if isinstance(error, MemoryError) else "recursion"
-        return TaskFailure(Outcome.TIMEOUT, f"exceeded the {what} limit")
+        return TaskFailure(over_limit=True, reason=f"exceeded the {what} limit")
     except BaseException as error:  # SystemExit too: raised in the parent, it would end the run
-        return TaskFailure(Outcome.ERROR, f"{type(error).__name__}: {error}"[:500])
+        return _failure_of(error)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)

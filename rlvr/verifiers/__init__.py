@@ -1,8 +1,19 @@
 """Verifiers: functions from (problem, completion) to a verdict.
 
-Owns: the protocol, and the one place that turns a name of a recipe into a verifier.
-Does not own: rewards (`rlvr.training.rewards`), truncation (`rlvr.verifiers.verdicts`), storage of verdicts
-(`probes.store`).
+Owns: the protocol, every verifier, and the one place that turns a name of a recipe into one.
+Does not own: problems (`rlvr.problems`), processes that are limited and killed (`rlvr.sandbox`), rewards
+(`rlvr.training.rewards`), storage of verdicts (`probes.store`).
+
+    verdicts              outcomes, verdicts, the rule for truncated completions
+    base                  what the verifiers share
+    answers/              verifiers of a final answer: exact, choice, numeric, math
+    countdown             an expression that reaches a target
+    code                  a program that passes its tests, in a sandbox
+    code_tests            formats of tests and programs
+    reasoning_gym         scores of reasoning-gym's own families
+    reasoning_gym_worker  the worker's side of it
+    custom                a user's own function
+    rows                  the command `rlvr verify`
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
 `package.module:function` for a user's own function.

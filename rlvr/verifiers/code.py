@@ -23,15 +23,14 @@ from rlvr.sandbox import LEVELS, DeadlineError, EndedError, Limits, Sandbox, Sta
 from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
 from rlvr.sandbox.pool import default_num_workers
+from rlvr.verifiers.base import Memory, one_line, refuse_unusable, unparsed
 from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
-from rlvr.verifiers.gold import refuse_unusable
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 RULES = "code@2"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
 MAX_DEADLINE_S = 3600.0
 MAX_MEMORY_MB = 1024**2
-CACHE_SIZE = 100_000
 GRACE_S = 1.0  # from the end of a channel to the end of its process
 
 Sources = tuple[str, ...]
@@ -72,7 +71,7 @@ class CodeVerifier:
         self.verifier_id = (
             f"{RULES}?isolation={isolation}&deadline={deadline_s:g}&memory_mb={memory_mb}&python={python}"
         )
-        self._known: dict[tuple[str, Sources], Verdict] = {}
+        self.memory = Memory[tuple[str, Sources]]()
 
     @classmethod
     def of(cls, spec: Spec) -> "CodeVerifier":
@@ -93,37 +92,29 @@ class CodeVerifier:
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         found = [program_of(problem, completion) for problem, completion in items]
-        asked: dict[tuple[str, Sources], Problem] = {}
-        for (problem, _), sources in zip(items, found, strict=True):
-            if not isinstance(sources, str) and (problem.problem_id, sources) not in self._known:
-                asked[problem.problem_id, sources] = problem
-        fresh = self._judge_all(asked)
-        known = self._known | fresh
-        verdicts = [
-            Verdict(Outcome.UNPARSED, reason=sources)
-            if isinstance(sources, str)
-            else known[problem.problem_id, sources]
+        asked = {
+            (problem.problem_id, sources): problem
+            for (problem, _), sources in zip(items, found, strict=True)
+            if not isinstance(sources, str)
+        }
+        verdicts = self._judge_all(asked)
+        return [
+            unparsed(sources) if isinstance(sources, str) else verdicts[problem.problem_id, sources]
             for (problem, _), sources in zip(items, found, strict=True)
         ]
-        self._remember(fresh)
-        return verdicts
 
     def close(self) -> None:
         """Does nothing: no process outlives its verdict."""
 
     def _judge_all(self, asked: dict[tuple[str, Sources], Problem]) -> dict[tuple[str, Sources], Verdict]:
-        """Returns the verdicts of distinct programs, several judged at a time."""
-        if not asked:
-            return {}
+        """Returns the verdicts of distinct programs, several judged at a time; of the remembered ones none again."""
+        known = self.memory.recall(asked)
+        new = [key for key in asked if key not in known]
         with ThreadPoolExecutor(self.num_workers) as threads:
-            verdicts = threads.map(lambda key: judge(self.sandbox, asked[key], key[1]), asked)
-            return dict(zip(asked, verdicts, strict=True))
-
-    def _remember(self, fresh: dict[tuple[str, Sources], Verdict]) -> None:
-        """Keeps verdicts, the newest ones if they are too many."""
-        self._known |= {key: verdict for key, verdict in fresh.items() if verdict.outcome is not Outcome.ERROR}
-        for key in list(self._known)[: max(0, len(self._known) - CACHE_SIZE)]:
-            del self._known[key]
+            verdicts = threads.map(lambda key: judge(self.sandbox, asked[key], key[1]), new)
+            fresh = dict(zip(new, verdicts, strict=True))
+        self.memory.keep(fresh)
+        return known | fresh
 
 
 def _fault(problem: Problem) -> str:
@@ -144,13 +135,12 @@ def judge(sandbox: Sandbox, problem: Problem, sources: Sources) -> Verdict:
         outcome, reason = run(sandbox, tests, sources)  # type: ignore[arg-type]
     except (StartError, OSError, ValueError, TypeError, RecursionError) as error:
         outcome, reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
-    return Verdict(outcome, answer, _one_line(reason))
+    return Verdict(outcome, answer, _printable(reason))
 
 
-def _one_line(text: str) -> str:
+def _printable(text: str) -> str:
     """Returns a text, parts of which a program wrote, in one line that any terminal and any store takes."""
-    line = " ".join(text.split())[:MAX_VERDICT_CHARS]
-    return "".join(char if char.isprintable() else "?" for char in line)
+    return "".join(char if char.isprintable() else "?" for char in one_line(text))
 
 
 def _normal_form(program: str) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rlvr.problems import Problem
-from rlvr.verifiers.gold import refuse_unusable
+from rlvr.verifiers.base import refuse_unusable
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
 MAX_CHARS = 200

@@ -17,6 +17,7 @@ from typing import Any
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
+from rlvr.verifiers.base import one_line
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 
@@ -54,7 +55,7 @@ class CustomVerifier:
         try:
             result = self.function(problem, completion)
         except Exception as error:
-            return Verdict(Outcome.ERROR, reason=_one_line(f"{type(error).__name__}: {error}"))
+            return Verdict(Outcome.ERROR, reason=one_line(f"{type(error).__name__}: {error}"))
         if isinstance(result, Verdict):
             return _within_limits(result)
         if isinstance(result, bool):
@@ -82,7 +83,7 @@ def _import_module(spec: str, name: str) -> ModuleType:
 
 def _cannot_import(spec: str, error: BaseException) -> RecipeError:
     """Returns the error of a module that fails while it is imported."""
-    reason = _one_line(f"{type(error).__name__}: {error}")
+    reason = one_line(f"{type(error).__name__}: {error}")
     return RecipeError(f"verifier: {spec!r} cannot be imported ({reason}); correct the module.")
 
 
@@ -112,9 +113,4 @@ def _source_hash(module: ModuleType) -> str:
 def _within_limits(verdict: Verdict) -> Verdict:
     """Returns the verdict with its texts cut to what a verdict may hold."""
     answer = verdict.answer if verdict.answer is None else verdict.answer[:MAX_VERDICT_CHARS]
-    return replace(verdict, answer=answer, reason=_one_line(verdict.reason))
-
-
-def _one_line(text: str) -> str:
-    """Returns a text in one line of at most `MAX_VERDICT_CHARS`."""
-    return " ".join(text.split())[:MAX_VERDICT_CHARS]
+    return replace(verdict, answer=answer, reason=one_line(verdict.reason))

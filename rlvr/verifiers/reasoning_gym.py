@@ -14,9 +14,8 @@ from rlvr.problems.reasoning_gym import entry_pool, installed_version, task_of
 from rlvr.problems.spec import Spec
 from rlvr.sandbox.pool import TaskFailure
 from rlvr.verifiers.answers.extraction import last_boxed
-from rlvr.verifiers.gold import refuse_unusable
-from rlvr.verifiers.plain import decided, unparsed
-from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
+from rlvr.verifiers.base import decided, failed, refuse_unusable, unparsed
+from rlvr.verifiers.verdicts import Outcome, Verdict
 
 MAX_ANSWER_CHARS = 10_000
 DEADLINE_S = 10.0  # making a data set included: a second or two for the slowest families
@@ -84,7 +83,7 @@ class ReasoningGymVerifier:
         if score is None:
             return Verdict(Outcome.ERROR, reason="the problem's meta names no entry of reasoning-gym")
         if isinstance(score, TaskFailure):
-            return Verdict(score.outcome, answer[:MAX_VERDICT_CHARS], score.reason[:MAX_VERDICT_CHARS])
+            return failed(score, answer)
         return decided(score >= self.threshold, answer, f"score {score:g}")
 
 

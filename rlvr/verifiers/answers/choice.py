@@ -1,7 +1,8 @@
 r"""The choice verifier: does a completion pick the right option of a multiple choice?
 
 Owns: the forms in which an option is named, by its letter or by its text.
-Does not own: finding the answer in a text (`rlvr.verifiers.plain`), showing the options to a model (the question).
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), showing the options to a model (the
+question).
 
 Options are labelled A, B, C, ... in order. `problem.meta["choices"]` may list their texts, as a list or as an object
 from letter to text; without it only letters are understood.
@@ -13,8 +14,8 @@ from string import ascii_uppercase
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.verifiers.gold import gold_text
-from rlvr.verifiers.plain import PlainVerifier, bare, decided, final_text, first_sentence, unparsed
+from rlvr.verifiers.answers.extraction import bare, final_text, first_sentence, gold_text
+from rlvr.verifiers.base import PlainVerifier, decided, unparsed
 from rlvr.verifiers.verdicts import Verdict
 
 _WORD = r"(?:the\s+)?(?:correct\s+|right\s+)?(?:option|choice|answer|letter)?\s*(?:is\s+|:\s*)?"

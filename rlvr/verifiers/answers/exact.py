@@ -1,13 +1,13 @@
 r"""The exact verifier: is the final answer the same string as the gold answer?
 
 Owns: what counts as the same string.
-Does not own: finding the answer in a text (`rlvr.verifiers.plain`).
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`).
 """
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.verifiers.gold import gold_text
-from rlvr.verifiers.plain import PlainVerifier, bare, decided, final_text, first_sentence, unparsed
+from rlvr.verifiers.answers.extraction import bare, final_text, first_sentence, gold_text
+from rlvr.verifiers.base import PlainVerifier, decided, unparsed
 from rlvr.verifiers.verdicts import Verdict
 
 CASES = ("keep", "ignore")

@@ -1,45 +1,33 @@
-r"""Final answers: where a completion states its answer, and two forms of it.
+r"""Where an answer stands in a completion.
 
-Owns: extraction, and equality of strings that differ in notation only.
-Does not own: mathematical equality (`rlvr.verifiers.answers.math`).
+Owns: the forms in which an answer is stated, for every verifier of a final answer, and the text of a gold answer.
+Does not own: whether two answers are the same (`rlvr.verifiers.answers.notation`, each verifier), programs
+(`rlvr.verifiers.code_tests`).
 
-Extraction is linear in the length of the text, since a model can write anything. The forms are made for short answers.
+`find_answer` reads formulas, for `math`: in the form that the prompt asks for, else in any other. `final_text` reads
+prose, for `choice`, `exact` and `numeric`: a line that is marked, else the last one. `FORMULAS` and `PROSE` hold all
+that sets the two apart within a statement. Extraction is linear in the length of the text, since a model can write
+anything.
 """
 
 import re
+from collections import deque
 from enum import StrEnum
-from fractions import Fraction
-from functools import lru_cache
 from typing import NamedTuple
 
-ROUNDING = Fraction(1, 100_000)  # math-verify rounds to six decimals
+from rlvr.problems import Problem
+from rlvr.verifiers.answers.notation import text_commands
+
 MAX_LINE_CHARS = 2000  # of a line that states an answer; patterns over it may take quadratic time
+DECORATION = " \t\r\n*`\"'"
+HASHES = "####"
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _ESCAPED_OR_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_STATED = re.compile(r"\banswer[\s*]*(?:is\s*:?|:|=)[ \t*]*", re.IGNORECASE)
 _FORMULA = re.compile(r"(?<!\\)\$+((?:[^$\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
-_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _NUMBER = re.compile(r"(?:(?<![\w.)])[-+])?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?%?")
-
-_FRACTION_OF_INTEGERS = re.compile(r"(-?)\\frac\{(-?[0-9]+)\}\{([0-9]+)\}")
-_RATIO = re.compile(r"-?[0-9]+(?:\.[0-9]+|/0*[1-9][0-9]*)?")
-_DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
-_GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
-_REPEATING_DECIMAL = re.compile(r"([+-]?\d*)\.(\d*)\\overline\s*\{(\d+)\}")
-_E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
-_LINE_BREAKS = re.compile(r"(?:\\\\|\\newline(?![A-Za-z])|\s)+$")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_SIZED_BRACKET = re.compile(r"\\(?:left|right)(?![A-Za-z])\.?|\\[bB]igg?[lr]?(?![A-Za-z])")
-_SPACING = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![A-Za-z])")
-_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_DEGREES = re.compile(r"\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])|°")
-_UNIT = re.compile(r"(?<=\d)\s*(?:dollars?|degrees|units)$")
-_TEXT = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
-_WORDS = re.compile(r"\\(?:text|textbf|textrm|mbox)\s*\{[^{}\\0-9]*\}")
-_FREE_SPACE = re.compile(r"(?<!\d) | (?!\d)")
-_LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
+_TEXT = text_commands("textit", "mathrm", "mathbf")
 
 
 class Form(StrEnum):
@@ -56,10 +44,50 @@ class Form(StrEnum):
 
 
 class Found(NamedTuple):
-    """An answer and the form in which it was found."""
+    """An answer and the form in which it was found; None of a last line that nothing marks."""
 
-    form: Form
+    form: Form | None
     text: str
+
+
+class Reading(NamedTuple):
+    """How a statement is read.
+
+    Attributes:
+        mark: what an answer follows.
+        between: characters that are skipped between the two.
+        sentence_end: what ends a sentence.
+        around: characters around a sentence that are not part of it.
+    """
+
+    mark: re.Pattern[str]
+    between: str
+    sentence_end: re.Pattern[str]
+    around: str
+
+
+def _answer_is(blank: str, most: str) -> str:
+    """Returns a pattern of "answer is", "answer:" and "answer =", with at most so many blanks between its parts."""
+    return rf"\banswer[\s*]{most}(?:is{blank}{most}:?|:|=)"
+
+
+FORMULAS = Reading(
+    mark=re.compile(_answer_is(blank=r"\s", most="*"), re.IGNORECASE),
+    between=" \t*",
+    sentence_end=re.compile(r"(?<!\\)[.!?](?=\s|$)"),  # `\!` is a space
+    around=" *`\"'",
+)
+PROSE = Reading(
+    mark=re.compile(HASHES + "|" + _answer_is(blank=r"[ \t]", most="{0,20}"), re.IGNORECASE),
+    between=DECORATION,
+    sentence_end=re.compile(r"[.!?](?=\s|$)"),
+    around=DECORATION,
+)
+
+
+def gold_text(problem: Problem) -> str:
+    r"""Returns the gold answer; a worked solution is reduced to its `\boxed{...}`."""
+    return last_boxed(problem.answer) or problem.answer
 
 
 def find_answer(completion: str, asked: Form = Form.BOXED) -> Found | None:
@@ -68,6 +96,37 @@ def find_answer(completion: str, asked: Form = Form.BOXED) -> Found | None:
         if text := _FINDERS[form](completion):
             return Found(form, text)
     return None
+
+
+def final_text(completion: str) -> Found | None:
+    r"""Returns the final text of a completion, at most `MAX_LINE_CHARS` of it, or None of an empty one.
+
+    In this order: the last `\boxed{...}`, the rest of the line after the last `####`, "answer is" or "answer:" that is
+    followed by something, the last line that is not blank. `\text{...}` around words is taken off.
+    """
+    boxed = last_boxed(completion)
+    if boxed is not None:
+        return Found(Form.BOXED, bare(boxed))
+    for mark in reversed(deque(PROSE.mark.finditer(completion), maxlen=2)):
+        line = bare(_line_after(completion, mark.end(), PROSE.between))
+        if line:
+            return Found(Form.HASH if mark[0] == HASHES else Form.STATED, line)
+    last = bare(completion.strip().rpartition("\n")[2])
+    return Found(None, last) if last else None
+
+
+def bare(text: str) -> str:
+    r"""Returns a text without `\text{...}`, dollar signs of formulas, quotes and asterisks around it."""
+    unwrapped = _TEXT.sub(r"\1", text[:MAX_LINE_CHARS]).strip(DECORATION)
+    for left, right in (("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
+        if unwrapped.startswith(left) and unwrapped.rstrip(".").endswith(right) and len(unwrapped) > len(left + right):
+            unwrapped = unwrapped.rstrip(".").removeprefix(left).removesuffix(right)
+    return unwrapped.strip(DECORATION)
+
+
+def first_sentence(text: str, reading: Reading = PROSE) -> str:
+    """Returns a text up to its first full stop, without it and what stands around it."""
+    return reading.sentence_end.split(text, maxsplit=1)[0].strip(reading.around)
 
 
 def last_boxed(text: str) -> str | None:
@@ -88,27 +147,26 @@ def last_boxed(text: str) -> str | None:
 
 def _marked(text: str) -> str | None:
     """Returns the rest of the line after the last `####`, or None."""
-    start = text.rfind("####")
-    return _line_after(text, start + len("####")) if start >= 0 else None
+    start = text.rfind(HASHES)
+    return _line_after(text, start + len(HASHES)).strip() if start >= 0 else None
 
 
 def _stated(text: str) -> str | None:
     """Returns what follows the last "answer is" or "answer:": a formula, the number in a sentence, or the words."""
-    ends = [match.end() for match in _STATED.finditer(text)]
-    line = _line_after(text, ends[-1])[:MAX_LINE_CHARS] if ends else ""
+    ends = [match.end() for match in FORMULAS.mark.finditer(text)]
+    line = _line_after(text, ends[-1], FORMULAS.between).strip()[:MAX_LINE_CHARS] if ends else ""
     formula = _FORMULA.search(line)
     if formula:
         return next(group for group in formula.groups() if group is not None).strip()
-    sentence = _SENTENCE_END.split(line, maxsplit=1)[0].strip(" *`\"'")
+    sentence = first_sentence(line, FORMULAS)
     if "\\" in sentence or not _WORD.search(sentence):
         return sentence
     return _last_number(sentence) or sentence
 
 
-def _line_after(text: str, start: int) -> str:
-    """Returns the rest of the line from `start` on."""
-    end = text.find("\n", start)
-    return text[start : end if end >= 0 else len(text)].strip()
+def _line_after(text: str, start: int, skipped: str = "") -> str:
+    """Returns the rest of a line from `start` on, or of the line that follows where its end is skipped, too."""
+    return text[start:].lstrip(skipped).partition("\n")[0]
 
 
 def _last_number(text: str) -> str | None:
@@ -118,96 +176,3 @@ def _last_number(text: str) -> str | None:
 
 
 _FINDERS = {Form.BOXED: last_boxed, Form.HASH: _marked, Form.STATED: _stated, Form.NUMBER: _last_number}
-
-
-def clean(answer: str) -> str:
-    """Returns an answer without what only decorates it; it remains readable for a LaTeX parser."""
-    text = _UNPRINTABLE.sub("", answer).replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace(",\\!", ",")
-    text = text.replace("\\$", "").replace("$", "").replace("\\%", "%")
-    for pattern, substitute in ((_SIZED_BRACKET, ""), (_SPACING, " "), (_FRACTION, r"\\frac"), (_DEGREES, "")):
-        text = pattern.sub(substitute, text)
-    for left, right in (("\\(", "\\)"), ("\\[", "\\]")):
-        text = text.strip().removeprefix(left).removesuffix(right)
-    text = _UNIT.sub("", _LINE_BREAKS.sub("", text.strip()).rstrip(".").strip())
-    return _number_notation(text)
-
-
-def _number_notation(text: str) -> str:
-    """Returns a number in digit groups, with a repeating part or in e-notation as parsers read it; else the text."""
-    compact = text.replace(", ", ",")
-    if _GROUPED_NUMBER.fullmatch(compact):
-        return compact.replace(",", "").replace(" ", "")
-    if match := _E_NOTATION.fullmatch(text):
-        return f"{match[1]} \\cdot 10^{{{int(match[2])}}}"
-    if match := _REPEATING_DECIMAL.fullmatch(text):
-        return _as_fraction(*match.groups())
-    return text
-
-
-def _as_fraction(whole: str, fixed: str, repeated: str) -> str:
-    r"""Returns a repeating decimal as a fraction: 0.1\overline{6} is (16 - 1) / 90."""
-    digits = whole.lstrip("+-")
-    over = int(f"{digits}{fixed}{repeated}") - int(f"{digits}{fixed}" or "0")
-    under = int("9" * len(repeated) + "0" * len(fixed))
-    return f"{'-' if whole.startswith('-') else ''}\\frac{{{over}}}{{{under}}}"
-
-
-@lru_cache(maxsize=4096)
-def normal_form(answer: str) -> str:
-    """Returns the form in which two answers that differ in notation only are the same string.
-
-    Example:
-        >>> normal_form("$1{,}000.50$.") == normal_form("1000.5")
-        True
-    """
-    text = _FREE_SPACE.sub("", " ".join(_TEXT.sub(r"\1", clean(answer)).split()))
-    choice = _LETTER_CHOICE.fullmatch(text)
-    return choice[1] if choice else _plain_number(text)
-
-
-def same_number(gold: str, answer: str) -> bool | None:
-    """Returns whether two normal forms are the same number, or None where strings do not decide it.
-
-    Numbers are decimals and fractions of integers. A percentage stands for itself and for its hundredth, as in
-    math-verify. Words are no number, so that they are another answer than a number.
-    """
-    golds, answers = _values(gold), _values(answer)
-    if not golds:
-        return None
-    if not answers:
-        return False if all(char.isalpha() or char.isspace() for char in answer) else None
-    differences = [abs(a - b) for a in golds for b in answers]
-    if 0 in differences:
-        return True
-    return False if min(differences) > ROUNDING else None
-
-
-def _values(form: str) -> list[Fraction]:
-    """Returns the values that a number may stand for, or none."""
-    text = form.removesuffix("%")
-    if match := _FRACTION_OF_INTEGERS.fullmatch(text):  # a whole one: 2\frac{1}{3} is a mixed number
-        text = f"{match[1]}{match[2]}/{match[3]}"
-    if _RATIO.fullmatch(text) is None:
-        return []
-    value = Fraction(text)
-    return [value, value / 100] if form.endswith("%") else [value]
-
-
-def is_plain(form: str) -> bool:
-    """Returns whether a normal form is a decimal number or bare words, so that a gold answer needs no parser."""
-    return _DECIMAL.fullmatch(form) is not None or all(char.isalpha() or char.isspace() for char in form)
-
-
-def is_words(answer: str) -> bool:
-    r"""Returns whether an answer is words in `\text{...}`, which math parsers would read as a product of letters."""
-    return _WORDS.fullmatch(clean(answer)) is not None
-
-
-def _plain_number(text: str) -> str:
-    """Returns a decimal number without superfluous zeros and plus sign; other text as it is."""
-    match = _DECIMAL.fullmatch(text)
-    if match is None or not (match[2] or match[3]):
-        return text
-    whole, part = match[2].lstrip("0") or "0", (match[3] or "").rstrip("0")
-    sign = "-" if match[1] == "-" and (whole != "0" or part) else ""
-    return f"{sign}{whole}.{part}" if part else f"{sign}{whole}"

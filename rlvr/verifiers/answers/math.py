@@ -1,13 +1,14 @@
 r"""The math verifier: is a final answer mathematically equal to the gold answer?
 
-Owns: the order of decisions (strings first, math-verify second), the door to math-verify, and the cache of verdicts.
-Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), killing workers (`rlvr.sandbox.pool`).
+Owns: the order of decisions (strings first, math-verify second), modes, and the door to math-verify.
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), what strings decide
+(`rlvr.verifiers.answers.notation`), killing workers (`rlvr.sandbox.pool`).
 
 math-verify runs sympy, which can take for ever on a short answer such as `9^{9^{9^{9}}}`. So it runs in worker
 processes under a hard deadline (`rlvr.verifiers.answers.math_worker`), and this module does not import it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -16,20 +17,10 @@ from typing import Any
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
 from rlvr.sandbox.pool import TaskFailure, WorkerPool
-from rlvr.verifiers.answers.extraction import (
-    Form,
-    Found,
-    clean,
-    find_answer,
-    is_plain,
-    is_words,
-    normal_form,
-    same_number,
-)
-from rlvr.verifiers.gold import gold_text, refuse_unusable
+from rlvr.verifiers.answers.extraction import Form, Found, find_answer, gold_text
+from rlvr.verifiers.answers.notation import clean, is_plain, is_words, normal_form, same_number
+from rlvr.verifiers.base import Memory, decided, failed, refuse_unusable, unparsed
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Mode, Outcome, Verdict
-
-CACHE_SIZE = 100_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +73,7 @@ class MathVerifier:
         self.verifier_id = f"math@2+math-verify-{version('math-verify')}?mode={mode}&format={form}"
         self.max_answer_chars = max_answer_chars
         self.pool = WorkerPool("rlvr.verifiers.answers.math_worker", "work", num_workers, deadline_s)
-        self._known: dict[_Pair, Verdict] = {}
+        self.memory = Memory[_Pair]()
 
     @classmethod
     def of(cls, spec: Spec) -> "MathVerifier":
@@ -105,8 +96,7 @@ class MathVerifier:
             for each, (problem, _) in zip(found, items, strict=True)
         ]
         verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
-        none = Verdict(Outcome.UNPARSED, reason="no answer found")
-        judged = [none if pair is None else verdicts[pair] for pair in pairs]
+        judged = [unparsed() if pair is None else verdicts[pair] for pair in pairs]
         return [self._in_mode(verdict, each) for verdict, each in zip(judged, found, strict=True)]
 
     def close(self) -> None:
@@ -122,51 +112,35 @@ class MathVerifier:
         reason = lenient.reason if is_asked else f"the answer is not in the form asked for ({self.form})"
         return replace(lenient, outcome=strict, reason=reason, other=lenient.outcome)
 
-    def _judge(self, pairs: Iterable[_Pair]) -> dict[_Pair, Verdict]:
-        """Returns the verdicts of distinct pairs."""
-        verdicts, hard = dict[_Pair, Verdict](), list[_Pair]()
-        for pair in pairs:
-            verdict = self._recall(pair) or self._judge_as_strings(pair)
+    def _judge(self, pairs: Collection[_Pair]) -> dict[_Pair, Verdict]:
+        """Returns the verdicts of distinct pairs; those of long answers are not remembered."""
+        known = self.memory.recall(pairs)
+        fresh, hard = dict[_Pair, Verdict](), list[_Pair]()
+        for pair in (pair for pair in pairs if pair not in known):
+            verdict = self._judge_as_strings(pair)
             if verdict is None:
                 hard.append(pair)
             else:
-                verdicts[pair] = verdict
+                fresh[pair] = verdict
         if hard:
             results = self.pool.run([("compare", *_readable(pair)) for pair in hard])
-            verdicts |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
-        self._remember(verdicts)
-        return verdicts
+            fresh |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
+        self.memory.keep({pair: each for pair, each in fresh.items() if len(pair.answer) <= self.max_answer_chars})
+        return known | fresh
 
     def _judge_as_strings(self, pair: _Pair) -> Verdict | None:
         """Returns the verdict where strings decide, else None."""
         if len(pair.answer) > self.max_answer_chars:
-            return _verdict(
-                Outcome.WRONG, clean(pair.answer[:MAX_VERDICT_CHARS]), f"answer of {len(pair.answer)} characters"
-            )
+            return decided(False, clean(pair.answer[:MAX_VERDICT_CHARS]), f"answer of {len(pair.answer)} characters")
         gold, answer = pair.forms
         if not answer:
-            return Verdict(Outcome.UNPARSED, reason="no answer found")
+            return unparsed()
         if gold.removesuffix("%") == answer.removesuffix("%"):
-            return _verdict(Outcome.CORRECT, answer)
+            return decided(True, answer)
         if is_words(pair.gold):
-            return _verdict(Outcome.CORRECT if gold.casefold() == answer.casefold() else Outcome.WRONG, answer)
+            return decided(gold.casefold() == answer.casefold(), answer)
         is_same = same_number(gold, answer)
-        return None if is_same is None else _verdict(Outcome.CORRECT if is_same else Outcome.WRONG, answer)
-
-    def _recall(self, pair: _Pair) -> Verdict | None:
-        """Returns a remembered verdict and makes it the youngest."""
-        verdict = self._known.pop(pair, None)
-        if verdict is not None:
-            self._known[pair] = verdict
-        return verdict
-
-    def _remember(self, verdicts: dict[_Pair, Verdict]) -> None:
-        """Keeps verdicts for later batches, at most `CACHE_SIZE`; long answers and errors are not kept."""
-        for pair, verdict in verdicts.items():
-            if verdict.outcome is not Outcome.ERROR and len(pair.answer) <= self.max_answer_chars:
-                self._known[pair] = verdict
-        while len(self._known) > CACHE_SIZE:
-            del self._known[next(iter(self._known))]
+        return None if is_same is None else decided(is_same, answer)
 
     def _gold_faults(self, golds: Sequence[str]) -> dict[str, str]:
         """Returns what is wrong with those gold answers that cannot be used."""
@@ -188,14 +162,7 @@ def _readable(pair: _Pair) -> tuple[str, str]:
     return gold, answer
 
 
-def _verdict(outcome: Outcome, form: str, reason: str = "") -> Verdict:
-    """Returns a verdict within the limits of its fields."""
-    return Verdict(outcome, form[:MAX_VERDICT_CHARS], reason[:MAX_VERDICT_CHARS])
-
-
 def _verdict_of(result: Any, pair: _Pair) -> Verdict:
     """Returns the verdict that a worker's result means."""
     _, answer = pair.forms
-    if isinstance(result, TaskFailure):
-        return _verdict(result.outcome, answer, result.reason)
-    return _verdict(Outcome.CORRECT if result else Outcome.WRONG, answer)
+    return failed(result, answer) if isinstance(result, TaskFailure) else decided(bool(result), answer)

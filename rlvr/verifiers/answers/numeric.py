@@ -1,7 +1,8 @@
 r"""The numeric verifier: is the final number within a tolerance of the gold number?
 
 Owns: how numbers are written, and the tolerance.
-Does not own: finding the answer in a text (`rlvr.verifiers.plain`), symbolic equality (`rlvr.verifiers.answers.math`).
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), symbolic equality
+(`rlvr.verifiers.answers.math`).
 
 Numbers are read as exact fractions. More than `MAX_DIGITS` digits, or a larger exponent, is no number, so that a short
 text cannot stand for a huge one.
@@ -13,9 +14,9 @@ from fractions import Fraction
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.verifiers.answers.extraction import MAX_LINE_CHARS, clean
-from rlvr.verifiers.gold import gold_text
-from rlvr.verifiers.plain import Place, PlainVerifier, decided, final_text, first_sentence, unparsed
+from rlvr.verifiers.answers.extraction import MAX_LINE_CHARS, Form, final_text, first_sentence, gold_text
+from rlvr.verifiers.answers.notation import clean
+from rlvr.verifiers.base import PlainVerifier, decided, unparsed
 from rlvr.verifiers.verdicts import Verdict
 
 KINDS = ("relative", "absolute")
@@ -40,7 +41,7 @@ _NUMBER = re.compile(
 )
 _UNIT = re.compile(r"(?:\s+[A-Za-z\\\u00b0]|[A-Za-z]{2}|[\\\u00b0\u20ac\u00a3])(?:[^\d=^]|\^\s*\{?-?\d\}?)*")
 _NOT_A_UNIT = re.compile(r"\s*(?:\\(?:times|cdot|pm|frac|sqrt|div|le|ge|to|pi)\b|(?:and|or|to|times|plus|minus)\b)")
-_BEFORE = re.compile(r".*(?:=|\\approx|\u2248)", re.DOTALL)
+_BEFORE = re.compile(r"\A.*(?:=|\\approx|\u2248)", re.DOTALL)
 _SPACE_IN_NUMBER = re.compile(r"(?<=\d)(?:\\,|\\ |~|\u202f|\u2009)(?=\d{3})")
 _CURRENCY = str.maketrans({"$": None, "\u20ac": None, "\u00a3": None, "\N{MINUS SIGN}": "-"})
 
@@ -124,11 +125,11 @@ def final_number(completion: str) -> Number | None:
     if final is None:
         return None
     whole = read_number(final.text) or read_number(first_sentence(final.text))
-    if whole is not None or final.place is Place.BOXED:
+    if whole is not None or final.form is Form.BOXED:
         return whole
-    if final.place is Place.STATED:
-        return _last_number(first_sentence(final.text)) or _last_number(final.text)
-    return _last_number(completion[-MAX_LINE_CHARS:])
+    if final.form is None:
+        return _last_number(completion[-MAX_LINE_CHARS:])
+    return _last_number(first_sentence(final.text)) or _last_number(final.text)
 
 
 def read_number(text: str) -> Number | None:

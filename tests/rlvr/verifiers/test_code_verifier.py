@@ -1,6 +1,8 @@
 """The code verifier: formats of tests, programs of completions, attacks that must not pass, HumanEval and mutants."""
 
 import ast
+import contextlib
+import os
 import random
 import shutil
 import time
@@ -10,6 +12,7 @@ import pytest
 
 from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
+from rlvr.sandbox import levels
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.code import CodeVerifier, judge
 from rlvr.verifiers.code_tests import program_of
@@ -18,7 +21,7 @@ from rlvr.verifiers.verdicts import Outcome
 TOKEN = "f3c1a8e2"  # of the expected value that attacks look for
 
 
-def verifier_of(level: str, deadline_s: float = 6.0) -> CodeVerifier:
+def verifier_of(level: str, deadline_s: float = 30.0) -> CodeVerifier:
     if level == "namespace" and shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed (scripts/install_sandbox.sh)")
     return CodeVerifier(isolation=level, deadline_s=deadline_s, num_workers=2)
@@ -27,6 +30,12 @@ def verifier_of(level: str, deadline_s: float = 6.0) -> CodeVerifier:
 @pytest.fixture(scope="module", params=["namespace", "process"])
 def limited(request):
     return verifier_of(request.param)
+
+
+@pytest.fixture(scope="module", params=["namespace", "process"])
+def hasty(request):
+    """For programs that may run into the deadline."""
+    return verifier_of(request.param, deadline_s=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +152,15 @@ def test_outcomes(limited):
     assert verdict(limited, CALLS, "the answer is 7").outcome is Outcome.UNPARSED
     assert verdict(limited, SCRIPT, "the answer is 7").outcome is Outcome.UNPARSED
     assert limited.verify([(CALLS, "")])[0].outcome is Outcome.UNPARSED
-    assert verdict(limited, CALLS, "def add(a, b):\n    while True: pass").outcome is Outcome.TIMEOUT
     assert verdict(limited, CALLS, "def add(a, b):\n    return bytearray(10**10)").outcome is Outcome.TIMEOUT
     assert verdict(limited, SCRIPT, "x = bytearray(10**10)").outcome is Outcome.TIMEOUT
     assert verdict(limited, SCRIPT, ADD_SCRIPT + "\nraise SystemExit(1)").outcome is Outcome.WRONG
     assert "ZeroDivisionError" in verdict(limited, SCRIPT, "1 / 0").reason
     assert "NameError" in verdict(limited, CALLS, "x = 1").reason
+
+
+def test_an_endless_loop_is_a_timeout(hasty):
+    assert verdict(hasty, CALLS, "def add(a, b):\n    while True: pass").outcome is Outcome.TIMEOUT
 
 
 def test_what_a_program_writes_into_the_reason_can_be_stored(plain):
@@ -160,8 +172,6 @@ def test_what_a_program_writes_into_the_reason_can_be_stored(plain):
 
 
 def test_a_sandbox_that_fails_is_an_error(monkeypatch):
-    from rlvr.sandbox import levels
-
     verifier = CodeVerifier(isolation="none")
     with monkeypatch.context() as patch:
         patch.setattr(levels, "driver_command", lambda: ["sh", "-c", "exit 1"])
@@ -286,10 +296,10 @@ NOT_AT_LEVEL_PROCESS = {"signals to everyone"}  # there they reach the parent
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_attacks_on_function_calls(limited, name):
-    if limited.sandbox.level == "process" and name in NOT_AT_LEVEL_PROCESS:
+def test_attacks_on_function_calls(hasty, name):
+    if hasty.sandbox.level == "process" and name in NOT_AT_LEVEL_PROCESS:
         pytest.skip("level process does not cover it (docs/isolation.md)")
-    found = verdict(limited, CALLS, ATTACKS[name])
+    found = verdict(hasty, CALLS, ATTACKS[name])
     assert found.outcome in (Outcome.WRONG, Outcome.TIMEOUT), found  # `error` would spare the program a reward of 0
     assert len(found.reason) <= 1000
 
@@ -374,7 +384,7 @@ def test_deadlines_hold(program):
     started = time.monotonic()
     found = verdict(verifier_of("namespace", deadline_s=1.5), CALLS, program)
     assert found.outcome is Outcome.TIMEOUT, found
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60, "each of them would go on for days"
 
 
 FORK_BOMB = """
@@ -397,11 +407,25 @@ def add(a, b): return 0
 
 
 @pytest.mark.parametrize("program", [FORK_BOMB, DAEMON], ids=["a fork bomb", "a daemon"])
-def test_processes_do_not_outlive_the_verdict(namespace, program):
-    before = len(list(Path("/proc").glob("[0-9]*")))
+def test_processes_do_not_outlive_the_verdict(namespace, monkeypatch, program):
+    """A fork has the command line of its parent, and so the marker."""
+    marker = f"driver-of-{os.getpid()}"
+    command = [*levels.driver_command(), marker]
+    monkeypatch.setattr(levels, "driver_command", lambda: command)
     assert verdict(namespace, CALLS, program).outcome is Outcome.WRONG
-    time.sleep(0.5)
-    assert len(list(Path("/proc").glob("[0-9]*"))) < before + 20
+    until = time.monotonic() + 30
+    while living(marker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert living(marker) == []
+
+
+def living(marker: str) -> list[str]:
+    """Processes of this machine whose command line has the marker; a zombie has none."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [file.parent.name] if marker.encode() in file.read_bytes() else []
+    return found
 
 
 SEARCH = """

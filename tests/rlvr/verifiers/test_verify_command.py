@@ -138,22 +138,22 @@ def test_bad_arguments_are_one_error(arguments, message):
 
 
 def test_batches_bound_memory(tmp_path, monkeypatch):
-    """6,000 rows of 2 kB, read in batches of 50, take less memory than a tenth of the file."""
-    monkeypatch.setattr(verify_rows, "BATCH_ROWS", 50)
+    """3,000 rows of 2 kB, read in batches of 25, take less memory than a tenth of the file."""
+    monkeypatch.setattr(verify_rows, "BATCH_ROWS", 25)
     row = json.dumps({"id": 1, "completion": "x " * 1000 + "\n#### 1", "answer": "1"}) + "\n"
     source = tmp_path / "r.jsonl"
-    source.write_text(row * 6_000)
+    source.write_text(row * 3_000)
     tracemalloc.start()
     num = sum(len(judged) for judged in verify_rows.judge(make_verifier("exact"), str(source)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert num == 6_000
+    assert num == 3_000
     assert peak < source.stat().st_size / 10
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
     source = write(tmp_path / "r.jsonl", ROWS * 3000)
-    command = [sys.executable, "-m", "rlvr.cli", "verify", "--verifier", "numeric", "--input", source, "--json"]
+    command = [sys.executable, "-m", "rlvr", "verify", "--verifier", "numeric", "--input", source, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout.readline() == b'{"id": "a", "outcome": "correct"}\n'
         process.stdout.close()

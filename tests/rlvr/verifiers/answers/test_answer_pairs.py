@@ -10,12 +10,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rlvr.problems import Problem
-from rlvr.verifiers.answers.extraction import clean, normal_form, same_number
 from rlvr.verifiers.answers.math import MathVerifier
+from rlvr.verifiers.answers.notation import clean, normal_form, same_number
 
 with (Path(__file__).parent / "answer_pairs.tsv").open(encoding="utf-8", newline="") as file:
     PAIRS = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -37,7 +35,7 @@ def is_missed(row: dict) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcomes():
+def outcomes(math_server):
     return judge(PAIRS, num_workers=2)
 
 
@@ -60,7 +58,8 @@ def test_math_verify_differs_where_the_table_says_so():
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     for row in PAIRS:
-        is_equal = verify(parse(f"${row['gold']}$"), parse(completion(row["answer"])))
+        gold, answer = (parse(text, parsing_timeout=None) for text in (f"${row['gold']}$", completion(row["answer"])))
+        is_equal = verify(gold, answer, timeout_seconds=None)
         assert row["math_verify"] == ("correct" if is_equal else "wrong"), row
 
 
@@ -74,16 +73,6 @@ def test_what_strings_decide_is_what_math_verify_says():
         assert same_number(*forms) == (row["expected"] == "correct"), row
         if not row["why they differ"]:
             assert work("compare", clean(row["gold"]), clean(row["answer"])) == same_number(*forms), row
-
-
-@given(st.fractions(-50, 50, max_denominator=60), st.fractions(-50, 50, max_denominator=60))
-def test_numbers_are_compared_exactly(gold, answer):
-    same = same_number(normal_form(str(gold)), normal_form(str(answer)))
-    assert same is (gold == answer)
-    over, under = answer.numerator, answer.denominator
-    assert same_number(normal_form(str(gold)), normal_form(rf"\dfrac{{{over}}}{{{under}}}")) is same
-    rounded = same_number(normal_form(str(gold)), normal_form(f"{float(answer):.9f}"))
-    assert rounded in (same, None)  # a rounded value is left to math-verify
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])

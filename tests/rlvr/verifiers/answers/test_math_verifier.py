@@ -3,20 +3,18 @@ r"""The math verifier: forms of an answer, pathological answers, killed workers.
 import os
 import resource
 import signal
-import time
 
 import psutil
 import pytest
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem, load_problems
-from rlvr.verifiers.answers.extraction import find_answer
 from rlvr.verifiers.answers.math import MathVerifier
 from rlvr.verifiers.verdicts import Outcome, mode_of
 
 
 @pytest.fixture(scope="module")
-def verifier():
+def verifier(math_server):
     made = MathVerifier(num_workers=2, deadline_s=3.0)
     yield made
     made.close()
@@ -24,23 +22,6 @@ def verifier():
 
 def outcome(verifier, gold: str, completion: str) -> Outcome:
     return verifier.verify([(Problem("q", gold), completion)])[0].outcome
-
-
-@pytest.mark.parametrize(
-    ("completion", "expected"),
-    [
-        (r"So \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
-        (r"\boxed{1} or rather \boxed{2}", "2"),
-        ("He pays 5.\n#### 18", "18"),
-        ("The answer is 42.", "42"),
-        ("first 3 then 4", "4"),
-        ("no number here", None),
-        ("", None),
-    ],
-)
-def test_the_answer_of_a_completion(completion, expected):
-    found = find_answer(completion)
-    assert (found and found.text) == expected
 
 
 @pytest.mark.parametrize(
@@ -92,15 +73,16 @@ def test_modes_and_forms_have_ids_of_their_own():
     assert mode_of(MathVerifier().verifier_id) == "lenient"
 
 
-def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier):
+def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier, monkeypatch):
     """A power tower hangs sympy; others are large, deep or hold control characters. Their neighbours stay right."""
+    monkeypatch.setattr(verifier.pool, "deadline_s", 1.0)
     hostile = ["9^{9^{9^{9}}}", "9" * 100_000, "{" * 5000 + "1" + "}" * 5000, "1\x002", r"\frac{" * 500]
     items = []
     for text in hostile:
         items += [(Problem("q", "x+1"), rf"\boxed{{{text}}}"), (Problem("q", r"\frac{1}{4}"), r"\boxed{0.25}")]
-    started = time.monotonic()
     verdicts = verifier.verify(items)
-    assert time.monotonic() - started < 60
+    assert verdicts[0].outcome is Outcome.TIMEOUT
+    assert verdicts[0].reason == "exceeded the deadline of 1 s", "it is one of processor time"
     assert all(verdict.outcome is not Outcome.CORRECT for verdict in verdicts[::2])
     assert all(verdict.outcome is Outcome.CORRECT for verdict in verdicts[1::2])
     assert all(len(verdict.answer or "") <= 1000 and len(verdict.reason) <= 1000 for verdict in verdicts)
@@ -119,23 +101,25 @@ def pathological(number: int) -> str:
 
 
 @pytest.mark.slow
-def test_a_thousand_pathological_answers_end_within_their_deadlines():
-    """Power towers, nested factorials, 100 kB of digits, deep braces, NUL bytes: their neighbours stay right."""
-    deadline_s, num = 1.0, 1000
-    verifier = MathVerifier(num_workers=2, deadline_s=deadline_s)
+@pytest.mark.timeout(1800)
+def test_many_pathological_answers_end_at_their_deadlines(math_server):
+    """Power towers, nested factorials, 100 kB of digits, deep braces, NUL bytes: their neighbours stay right.
+
+    Two of five kill their worker, which is replaced.
+    """
+    num = 100
+    verifier = MathVerifier(num_workers=2, deadline_s=0.25)
     items = []
     for number in range(num):
         items.append((Problem("q", "x+1"), rf"\boxed{{{pathological(number)}}}"))
         items.append((Problem("q", f"x+{number}"), rf"\boxed{{{number}+x}}" if number % 2 else r"\boxed{x-1}"))
-    started = time.monotonic()
     verdicts = verifier.verify(items)
-    seconds = time.monotonic() - started
     verifier.close()
     assert all(verdict.outcome is not Outcome.CORRECT for verdict in verdicts[::2])
     expected = [Outcome.CORRECT if number % 2 else Outcome.WRONG for number in range(num)]
     assert [verdict.outcome for verdict in verdicts[1::2]] == expected
     assert Outcome.ERROR not in {verdict.outcome for verdict in verdicts}
-    assert seconds < num * (deadline_s + 0.7)  # one worker alone, each killed and replaced
+    assert [verdict.outcome for verdict in verdicts[::10]] == [Outcome.TIMEOUT] * (num // 5), "the power towers"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 1024**2  # KiB: the caller holds what it was given
 
 

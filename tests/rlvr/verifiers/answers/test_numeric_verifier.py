@@ -190,7 +190,7 @@ def test_any_text_has_a_verdict(completion):
     ["1," * 100_000, "9" * 200_000, r"\frac{1" * 30_000, "1 " * 100_000, "1e" * 50_000, "=" * 100_000, "a = " * 50_000],
 )
 def test_hostile_text_is_judged_at_once(text):
-    started = time.monotonic()
+    started = time.process_time()
     for completion in (text, rf"\boxed{{{text}}}", f"answer is {text}"):
         outcome(completion, "3")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 20, "a pattern that takes quadratic time would need minutes"
