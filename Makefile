@@ -1,7 +1,8 @@
 # make setup   the environment .venv that everything uses
 # make demo    the main job on the testbed: base, GRPO, probes, report
 # make compare six algorithms and two contrast arms from one base, one report
-# make test    the test suite, then the tests of vLLM in an environment of its own (made once, cached)
+# make test    the test suite, its numeric part with other kernels, the tests of vLLM in an environment of its own
+# make proofs  longer proofs, whose results are committed (docs/results.md)
 # make docs    the documentation site, in site/
 # make check   format, lint, types
 # make bench   speed, as ratios against a named peer
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: setup demo compare test sandbox chromium vllm-env docs check bench
+.PHONY: setup demo compare test proofs sandbox chromium vllm-env docs check bench
 
 setup: $(STAMP)
 
@@ -26,9 +27,11 @@ demo: setup
 compare: setup
 	$(BIN)/rlvr compare --config recipes/countdown-tiny/compare.yaml
 
-test: setup sandbox chromium vllm-env
-	$(BIN)/python -m pytest
-	.venv-vllm/bin/python -m pytest tests/with_vllm
+test: setup sandbox chromium
+	PYTHON=$(PYTHON) $(BIN)/python scripts/run_tests.py
+
+proofs: setup sandbox chromium
+	$(BIN)/python scripts/proofs.py
 
 sandbox:
 	PYTHON=$(PYTHON) bash scripts/install_sandbox.sh

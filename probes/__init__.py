@@ -19,8 +19,9 @@ estimates -> comparison -> report. Importing this package loads neither torch no
 are used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rlvr.lazy import lazy_names
 
 if TYPE_CHECKING:
     from probes.sampling.callback import ProbeCallback, ProbeSettings
@@ -38,13 +39,4 @@ _HOMES = {
     "pass_at_k": "probes.statistics.estimators",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Returns a public name, whose module is imported now."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -15,8 +15,9 @@ algorithms do not know it, and `jobs` joins the two.
 Importing this package loads neither torch nor trl; its public names come when they are used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rlvr.lazy import lazy_names
 
 if TYPE_CHECKING:
     from rlvr.problems import Problem, ProblemSet, load_problems
@@ -32,13 +33,4 @@ _HOMES = {
     "make_verifier": "rlvr.verifiers",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Returns a public name, whose module is imported now."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

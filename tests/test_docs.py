@@ -14,6 +14,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests.limits import HANG_S
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = ("rlvr", "probes", "make", "accelerate", "python", "pip", "trl", "srun")
@@ -136,7 +138,7 @@ def test_a_command_of_the_documentation_runs(command: str, workplace: Path, tiny
     prepare(command, workplace)
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{workplace}", "HF_HUB_OFFLINE": "1"}
     words = words_of(command, workplace, tiny_base)
-    result = subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=200, check=False)
+    result = subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert result.returncode == 0, f"{shlex.join(words)}\n{result.stdout[-1500:]}\n{result.stderr[-1500:]}"
 
 
@@ -160,7 +162,7 @@ def test_every_command_is_found_and_no_table_names_one_that_is_gone() -> None:
 def test_the_site_builds_and_fetches_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     env = os.environ | {"NO_MKDOCS_2_WARNING": "true", "DISABLE_MKDOCS_2_WARNING": "true"}
-    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert result.returncode == 0, result.stderr
     pages = sorted((tmp_path / "site").rglob("*.html"))
     assert len(pages) >= 16

@@ -134,5 +134,5 @@ def _reader(name: str) -> "Reader":
         near = get_close_matches(name, FORMATS, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise RecipeError(f"format: {name!r} is not known; expected one of {', '.join(FORMATS)}.{hint}")
-    reader: Callable[..., object] = import_module(f"probes.importers.{FORMATS[name]}").read
+    reader: Callable[..., object] = import_module(f"probes.importers.formats.{FORMATS[name]}").read
     return reader  # type: ignore[return-value]

@@ -13,6 +13,7 @@ from probes.store.arm import Sampling, arm_of
 from probes.store.store import ProbeStore
 from rlvr.problems import load_problems
 from rlvr.problems.prompts import PromptFormat
+from tests.limits import HANG_S
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -50,7 +51,7 @@ def test_two_processes_share_a_probe_and_decode_as_transformers_does(checkpoint,
     command = [sys.executable, *launch, "-m", "probes", "sample"]
     command += [str(item) for pair in flags.items() for item in pair]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VLLM_CPU_CI_ENV": "1"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr[-3000:]
     opened = ProbeStore.open_existing(store)
     draws = list(opened.draws())

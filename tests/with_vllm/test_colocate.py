@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from tests.limits import HANG_S
 from tests.with_vllm.test_live_colocate import ROOT, environment
 
 # In a process of its own: the change holds for as long as a process lives.
@@ -33,7 +34,7 @@ print(json.dumps(found))
 
 def test_a_weight_that_comes_later_is_the_one_that_multiplies():
     ended = subprocess.run(
-        [sys.executable, "-c", LAYER], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", LAYER], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=HANG_S
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     found = json.loads(ended.stdout.splitlines()[-1])

@@ -9,6 +9,7 @@ import pytest
 
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
+from tests.limits import HANG_S
 from tests.with_vllm.test_live_colocate import ROOT, environment
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
@@ -20,7 +21,7 @@ def test_the_command_trains_and_probes_through_vllm(small_recipe, tmp_path):
     flags = small_recipe(folder, use_vllm=True, vllm_mode="colocate", max_steps=2, probe_steps=1, save_steps=2)
     command = [sys.executable, "-m", "rlvr", "train", *flags]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=280
+        command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr[-3000:]
     index = ProbeIndex(folder)
@@ -41,7 +42,7 @@ def test_algorithms_that_add_to_trls_rollouts_train_with_vllm(algorithm, small_r
     flags = small_recipe(folder, use_vllm=True, vllm_mode="colocate", **changes)
     command = [sys.executable, "-m", "rlvr", "train", *flags]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=280
+        command, cwd=ROOT, env={**os.environ, **environment()}, capture_output=True, text=True, timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr[-3000:]
     history = json.loads((folder / "trainer_state.json").read_text())["log_history"]

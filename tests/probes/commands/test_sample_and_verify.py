@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from probes.cli import main
 from probes.store.store import ProbeStore
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = ["--engine", "scripted", "--rate", "0.3", "--verifier", "math", "--k-max", "8"]
@@ -99,7 +100,7 @@ def test_a_real_model_alone_and_in_two_processes_makes_the_same_counts(tiny_base
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     for name, launch in (("one", [sys.executable, "-m"]), ("two", [*TORCHRUN, "-m"])):
         command = [*launch, "probes", "sample", *flags, "--output", str(tmp_path / name)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=240)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=HANG_S)
         assert done.returncode == 0, done.stderr
     one, two = (ProbeStore.open_existing(tmp_path / name) for name in ("one", "two"))
     assert one.arm == two.arm

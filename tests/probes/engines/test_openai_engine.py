@@ -19,6 +19,7 @@ from probes.store.store import ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.problems.prompts import Prompt
+from tests.limits import HANG_S
 from tests.probes.sampling.test_probe import PLAN, RightVerifier
 
 ARM = declared_arm("m", {"template": "{question}"}, Sampling(temperature=0.7, top_p=0.9, top_k=5, max_new_tokens=6))
@@ -340,22 +341,24 @@ def test_a_refusal_is_an_error_at_once(fault, message):
 
 
 def test_a_late_answer_is_given_up_and_asked_again():
+    given_up = threading.Event()
+
     def behave(number, *_):
         if number == 0:
-            time.sleep(1.0)
+            given_up.wait(HANG_S)
             return completion("late")
         return completion()
 
     with serving(behave) as server:
-        draws = draw_all(engine_for(server, timeout_s=0.3))
-        time.sleep(0.8)
+        draws = draw_all(engine_for(server, timeout_s=1.5))
+        given_up.set()
     assert {draw.completion for draw in draws} == {"right"}
 
 
 def test_a_server_that_asks_for_time_gets_it():
     with serving(lambda number, *_: (429, "wait", {"Retry-After": "0.5"}) if number == 0 else completion()) as server:
         draw_all(engine_for(server), 1)
-    assert 0.5 <= server.times[1] - server.times[0] < 2
+    assert server.times[1] - server.times[0] >= 0.5
 
 
 def test_being_told_to_wait_uses_up_no_attempt():
@@ -457,17 +460,19 @@ def test_a_probe_over_a_server_that_dies_goes_on_in_a_second_start(tmp_path):
 
 
 def test_a_caller_that_stops_leaves_no_thread_and_no_request():
+    closed = threading.Event()
+
     def behave(number, *_):
-        time.sleep(0.0 if number < 3 else 8.0)
+        if number >= 3:
+            closed.wait(HANG_S)
         return completion()
 
     with serving(behave) as server:
-        stream = engine_for(server, timeout_s=60.0).sample([Request("p", TEXT, tuple(range(50)))])
+        stream = engine_for(server, timeout_s=HANG_S).sample([Request("p", TEXT, tuple(range(50)))])
         next(stream)
-        started = time.monotonic()
-        stream.close()
-        assert time.monotonic() - started < 2
+        stream.close()  # would wait for the server, which waits for this to end
         assert not threads()
+        closed.set()
 
 
 def test_the_key_is_sent_and_never_shown(monkeypatch, caplog):

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.limits import HANG_S
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
     "--headless",
@@ -30,7 +32,6 @@ FLAGS = [
     "--remote-debugging-port=0",
 ]
 DARK = "--blink-settings=preferredColorScheme=0"
-DEADLINE_S = 60.0
 IS_DONE = (
     "document.readyState === 'complete' && document.documentElement.classList.contains('all-drawn') && "
     "(!document.documentElement.dataset.wait || !!document.documentElement.dataset.done)"
@@ -59,7 +60,7 @@ class Page:
         session = {"sessionId": self.session} if self.session else {}
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters, **session}))
         while True:
-            message = json.loads(self.socket.recv(timeout=DEADLINE_S))
+            message = json.loads(self.socket.recv(timeout=HANG_S))
             if message.get("id") == self.number:
                 assert "error" not in message, message
                 return message["result"]  # type: ignore[no-any-return]
@@ -75,9 +76,9 @@ class Page:
     def open(self, url: str, is_done: str = IS_DONE) -> None:
         """Opens an address and waits until an expression is true."""
         self.call("Page.navigate", url=url)
-        limit = time.monotonic() + DEADLINE_S
+        limit = time.monotonic() + HANG_S
         while not self.evaluate(is_done):
-            assert time.monotonic() < limit, f"the page is not done after {DEADLINE_S} s: {self.console}"
+            assert time.monotonic() < limit, f"the page is not done after {HANG_S} s: {self.console}"
             time.sleep(0.05)
 
 

@@ -14,6 +14,7 @@ import pytest
 from probes.sampling.doctor import examine, worst
 from probes.store.store import ProbeStore
 from rlvr.errors import StoreError
+from tests.limits import HANG_S
 from tests.probes.sampling.test_probe import PLAN, PROBLEMS, draws_by_problem, open_store, probe
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +55,7 @@ KILLER = """
 @pytest.mark.slow
 def test_fifty_kills_at_random_moments_change_nothing(tmp_path):
     code = textwrap.dedent(KILLER).format(root=str(ROOT), path=str(tmp_path / "killed"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     whole, killed = open_store(tmp_path / "whole"), ProbeStore.open_existing(tmp_path / "killed")
     probe(whole)

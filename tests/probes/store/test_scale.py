@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import HANG_S
+
 ROOT = Path(__file__).parents[3]
 CODE = """
 import json, resource, sys
@@ -18,6 +20,7 @@ path = Path(sys.argv[1])
 correct = fill_store(path, num_problems=500, num_draws=2000)
 counts = count_store(path)
 from probes.statistics.intervals import compare_counts
+from tests.limits import HANG_S
 band = compare_counts(counts, counts, [1, 16, 256]).at()
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(json.dumps({"right": counts.c_P.tolist() == correct, "memory": memory, "words": band.verdict_K,
@@ -29,7 +32,7 @@ print(json.dumps({"right": counts.c_P.tolist() == correct, "memory": memory, "wo
 def test_a_million_draws_are_written_counted_and_compared_within_two_gigabytes(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", CODE, str(tmp_path / "s"), str(ROOT)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["num_draws"] == 10**6

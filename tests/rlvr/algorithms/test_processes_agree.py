@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.limits import HANG_S
 from tests.rlvr.algorithms.scripted import ALGORITHMS
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,7 @@ TWO = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "rec
 def run(launcher: list[str], base: Path, output: Path, batch: int, accumulation: int) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [*launcher, SCRIPT, str(base), str(output), str(batch), str(accumulation)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr[-3000:]
     return output
 

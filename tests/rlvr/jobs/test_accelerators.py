@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 LORA = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "lora_target_modules": ["q_proj", "v_proj", "up_proj"]}
@@ -60,7 +61,7 @@ def run(tiny_base: Path, folder: Path, launcher: str, algorithm: str, changes: d
     ]
     recipe = ["scripts/train.py", "--config", f"recipes/countdown-tiny/{algorithm}.yaml"]
     result = subprocess.run(
-        [*command, *recipe, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280
+        [*command, *recipe, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return folder

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from probes.results.summary import training_costs
 from rlvr.cli import main
 from rlvr.jobs.comparison import make_runs, read_config
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 ARMS = {name: f"recipes/countdown-tiny/{name}.yaml" for name in ("grpo", "ppo", "rft")}
@@ -69,13 +70,13 @@ def test_every_arm_is_trained_with_every_seed_and_overrides_go_to_those_that_kno
     config = read_config(write(tmp_path, seeds=[1, 2], overrides={"num_generations": 8, "max_steps": 7}))
     runs = make_runs(config)
     assert [(run.arm, run.seed) for run in runs] == [(arm, seed) for seed in (1, 2) for arm in ARMS]
-    assert {run.recipe.values["max_steps"] for run in runs} == {7}
-    assert {run.recipe.values["seed"] for run in runs} == {1, 2}
+    assert {run.job.training.max_steps for run in runs} == {7}
+    assert {run.job.training.values["seed"] for run in runs} == {1, 2}
 
 
 def test_the_shipped_comparison_is_of_eight_comparable_arms():
     runs = make_runs(read_config(str(ROOT / "recipes/countdown-tiny/compare.yaml")))
-    names = [run.recipe.algorithm.name for run in runs]
+    names = [run.job.training.algorithm.name for run in runs]
     assert sorted(names) == sorted(["grpo", "ppo", "rloo", "reinforce_plus_plus", "remax", "dapo", "distill", "rft"])
 
 
@@ -133,7 +134,7 @@ def result(small):
     """The comparison's JSON, after the command was killed in its second arm and started again."""
     config, folder = small
     process = start(config)
-    limit = time.monotonic() + 200
+    limit = time.monotonic() + HANG_S
     while not (folder / "ppo-42" / "manifest.json").exists():
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < limit
@@ -141,7 +142,7 @@ def result(small):
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     first = (folder / "grpo-42" / "trainer_state.json").stat().st_mtime_ns
-    output, errors = (process := start(config)).communicate(timeout=250)
+    output, errors = (process := start(config)).communicate(timeout=HANG_S)
     assert process.returncode == 0, errors
     assert (folder / "grpo-42" / "trainer_state.json").stat().st_mtime_ns == first  # not trained again
     return json.loads(output.splitlines()[-1])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
@@ -16,7 +17,7 @@ ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
 def launch(*arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [*ACCELERATE, *arguments]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.limits import HANG_S
+
 ROOT = Path(__file__).parents[3]
 KEYS = ("probe/pass@1", "probe/pass@8", "probe/truncation_rate", "verifier/error_rate", "rollouts", "reward")
 SECRET = "a-secret-of-this-test-0123456789abcdef0123"
@@ -32,7 +34,7 @@ def train(folder: Path, flags: list[str], **changes: object) -> subprocess.Compl
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, "-m", "rlvr", "train", *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=250, check=False)
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
 
 
 @pytest.fixture(scope="module")

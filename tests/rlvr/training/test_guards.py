@@ -19,6 +19,7 @@ from rlvr.jobs.resolve import resolve
 from rlvr.training import train
 from rlvr.training.guards import Guards, weights_are_finite
 from rlvr.training.recipe import read_recipe
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -169,7 +170,7 @@ def launch(flags: list[str]) -> subprocess.CompletedProcess:
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml"]
     command = [*launcher, "scripts/train.py", *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_two_processes_stop_together(small_recipe, tmp_path):
