@@ -14,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +108,8 @@ def train(output: Path, base: Path) -> None:
     }
     path = output.parent / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    subprocess.run([sys.executable, "-m", "rlvr", "train", "--config", str(path)], cwd=ROOT, check=True)
+    process = forked.start(["rlvr", "train", "--config", str(path)], output.parent / "train.log")
+    assert process.wait() == 0, process.output()
 
 
 def words_of(command: str, workplace: Path, base: Path) -> list[str]:
@@ -120,7 +122,7 @@ def words_of(command: str, workplace: Path, base: Path) -> list[str]:
     added = ADDED.get(longest(command, ADDED) or "", "")
     words = shlex.split(f"{filled} {added}")
     if words[0] in ("rlvr", "probes"):
-        words = [sys.executable, "-m", f"{words[0]}.cli", *words[1:]]
+        words = [sys.executable, "-m", *words]
     elif words[0] == "python":
         words[0] = sys.executable
     elif words[0] == "accelerate":
@@ -134,10 +136,14 @@ def expand(pattern: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [each for each in ALL if not longest(each, ELSEWHERE)])
-def test_a_command_of_the_documentation_runs(command: str, workplace: Path, tiny_base: Path) -> None:
+def test_a_command_of_the_documentation_runs(command: str, workplace: Path, tiny_base: Path, tmp_path: Path) -> None:
     prepare(command, workplace)
     env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{workplace}", "HF_HUB_OFFLINE": "1"}
     words = words_of(command, workplace, tiny_base)
+    if words[:2] == [sys.executable, "-m"] and words[2] in ("rlvr", "probes"):
+        process = forked.start(words[2:], tmp_path / "log", workplace, env)
+        assert process.wait() == 0, f"{shlex.join(words)}\n{process.output()[-3000:]}"
+        return
     result = subprocess.run(words, cwd=workplace, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert result.returncode == 0, f"{shlex.join(words)}\n{result.stdout[-1500:]}\n{result.stderr[-1500:]}"
 

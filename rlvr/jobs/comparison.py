@@ -215,9 +215,8 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
     if state is not None:
         run = next(run for run in runs if (run.arm, run.seed) == (state.arm, state.seed))
         model, label = str(checkpoint_of(run, state.step)), f"{run.folder.name}-{state.step}"
-    options = EngineOptions(
-        model=model, dtype=job.training.dtype, trust_remote_code=job.training.model.trust_remote_code
-    )
+    training = job.training
+    options = EngineOptions(model=model, dtype=training.dtype, trust_remote_code=training.trust_remote_code)
     click.echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
     return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))

@@ -103,6 +103,11 @@ class TrainingSettings:
         return str(self.model.model_name_or_path)
 
     @property
+    def trust_remote_code(self) -> bool:
+        """Whether code that comes with the model is run."""
+        return bool(self.values.get("trust_remote_code"))
+
+    @property
     def dtype(self) -> str:
         """Of the computation; `auto` is the checkpoint's own."""
         return str(self.model.dtype or "auto")

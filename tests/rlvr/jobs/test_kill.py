@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,14 +12,15 @@ from click.testing import CliRunner
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
 from rlvr.cli import main
+from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 
 
-def start(flags: list[str], *program: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", *(program or ("rlvr", "train")), *flags]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(flags: list[str], *program: str) -> forked.Process:
+    folder = Path(flags[flags.index("--output_dir") + 1])
+    return forked.start([*(program or ("rlvr", "train")), *flags], folder.with_suffix(".log"))
 
 
 def finish(flags: list[str]) -> None:
@@ -30,16 +29,15 @@ def finish(flags: list[str]) -> None:
     assert result.exit_code == 0, result.output
 
 
-def kill_when(process: subprocess.Popen, condition) -> None:
+def kill_when(process: forked.Process, condition) -> None:
     """Waits until the condition holds, then kills with signal 9."""
     limit = time.monotonic() + HANG_S
     while not condition():
-        assert process.poll() is None, process.stdout.read()
+        assert process.returncode is None, process.output()
         assert time.monotonic() < limit
-        time.sleep(0.01)
+        time.sleep(0.03)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
 
 
 def stores(folder: Path) -> list[ProbeStore]:
@@ -63,7 +61,7 @@ def losses(folder: Path) -> list[tuple[int, float, float]]:
 def flags(small_recipe):
     """Draws enough that a probe takes a while, chunk by chunk."""
     return lambda folder: small_recipe(
-        folder, probe_max_draws=2048, probe_stop_at=0, probe_problems="countdown:probe?num=4", max_steps=6
+        folder, probe_max_draws=1024, probe_stop_at=0, probe_problems="countdown:probe?num=4", max_steps=6
     )
 
 
@@ -81,7 +79,7 @@ def test_killed_in_a_probe_and_in_training_the_run_ends_the_same(flags, uninterr
         return any(entry.step == step for entry in ProbeIndex(folder).entries())
 
     # In the middle of the first probe, of training after it, and of the probe at step 4.
-    kill_when(start(flags(folder)), lambda: len(all_draws(folder)) > 2000)
+    kill_when(start(flags(folder)), lambda: len(all_draws(folder)) > 1000)
     first = all_draws(folder)
     assert not index_has(0)
     kill_when(start(flags(folder)), lambda: index_has(0))
@@ -152,14 +150,13 @@ def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny
         } | ({} if algorithm == "rft" else {"num_generations": 4, "max_resample_rounds": 2})
         if algorithm != "dapo":
             values.pop("max_resample_rounds", None)
-        return ["--config", str(recipe), *(f"--{key}={value}" for key, value in values.items())]
+        return ["--config", str(recipe), *(str(word) for key, value in values.items() for word in (f"--{key}", value))]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(flags(whole))
     for step in (2, 4):
         process = start(flags(killed), "tests.rlvr.jobs.kill_after", str(step))
-        said, _ = process.communicate(timeout=HANG_S)
-        assert process.returncode == -signal.SIGKILL, said
+        assert process.wait() == -signal.SIGKILL, process.output()
     assert not (killed / "FINISHED").exists()
     finish(flags(killed))
     assert [row[:2] for row in rollouts(killed)] == [row[:2] for row in rollouts(whole)]
