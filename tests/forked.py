@@ -137,13 +137,14 @@ def tell_ended() -> None:
 
 
 def run(task: Mapping[str, Any]) -> None:
-    """Becomes the command, as a new interpreter would run it, and ends."""
+    """Becomes the command, as a new interpreter in a session of its own would run it, and ends."""
     import numpy as np
 
     log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
+    os.setsid()
     os.environ.clear()
     os.environ.update(task["env"])
     os.chdir(task["cwd"])

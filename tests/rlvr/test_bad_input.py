@@ -1,7 +1,6 @@
 """Bad input: one clear error, exit code 2, nothing half-written."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from click.testing import CliRunner
 from rlvr.cli import main
 from rlvr.errors import RecipeError
 from rlvr.training.recipe import read_recipe
+from tests import forked
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -101,14 +101,13 @@ def test_a_full_disk_ends_the_run_with_one_error(small_recipe, tmp_path):
         pytest.skip("mounting a small file system needs root")
     try:
         flags = small_recipe(mount / "out", probe_max_draws=4096, probe_problems="countdown:probe?num=20")
-        command = [sys.executable, "-m", "rlvr", "train", *flags]
-        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        assert result.returncode == 2, result.stderr
-        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        process = forked.start(["rlvr", "train", *flags], tmp_path / "log")
+        assert process.wait() == 2, process.output()
+        errors = [line for line in process.output().splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert "disk" in errors[0]
         assert "full" in errors[0]
-        assert "Traceback" not in result.stderr
+        assert "Traceback" not in process.output()
     finally:
         subprocess.run(["umount", str(mount)], check=True)
 

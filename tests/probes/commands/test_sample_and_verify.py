@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from click.testing import CliRunner
 
 from probes.cli import main
 from probes.store.store import ProbeStore
-from tests.limits import HANG_S
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 SCRIPTED = ["--engine", "scripted", "--rate", "0.3", "--verifier", "math", "--k-max", "8"]
@@ -97,19 +95,19 @@ def test_a_real_model_alone_and_in_two_processes_makes_the_same_counts(tiny_base
     """`torchrun` starts two processes; each takes every second problem and writes files of its own."""
     flags = ["--model", str(tiny_base), "--problems", "countdown:probe?num=6", "--k-max", "8", "--max-new-tokens", "12"]
     flags += ["--verifier", "tests.length_verifier:even_length"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for name, launch in (("one", [sys.executable, "-m"]), ("two", [*TORCHRUN, "-m"])):
-        command = [*launch, "probes", "sample", *flags, "--output", str(tmp_path / name)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=HANG_S)
-        assert done.returncode == 0, done.stderr
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for name, launch in (("one", []), ("two", TORCHRUN)):
+        words = [*launch, "probes", "sample", *flags, "--output", str(tmp_path / name)]
+        process = forked.start(words, tmp_path / f"{name}.log", env=environment)
+        assert process.wait() == 0, process.output()
     one, two = (ProbeStore.open_existing(tmp_path / name) for name in ("one", "two"))
     assert one.arm == two.arm
     assert one.counts().c_P.tolist() == two.counts().c_P.tolist()
     assert len(list((tmp_path / "two").glob("draws-*.sqlite"))) == 2
-    assert "pass@k" in done.stdout
+    assert "pass@k" in process.output()
 
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+TORCHRUN = ["torch.distributed.run", "--nproc_per_node", "2", "-m"]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """`probes watch` on a run of our own and on the folder of another trainer."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from click.testing import CliRunner
 from probes.cli import main
 from probes.store.index import ProbeIndex
 from rlvr.cli import main as rlvr_main
+from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
@@ -55,21 +53,18 @@ def test_checkpoints_are_probed_while_the_run_goes_on(trained, tmp_path):
     folder = tmp_path / "other"
     folder.mkdir()
     flags = ["--problems", "countdown:probe?num=4", "--verifier", "tests.length_verifier:even_length", "--k-max", "8"]
-    command = [sys.executable, "-m", "probes", "watch", str(folder), *flags, "--max-new-tokens", "8"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    watcher = subprocess.Popen([*command, "--poll", "0.2"], env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        for step in (2, 4):
-            (folder / f"checkpoint-{step}").symlink_to(trained / f"checkpoint-{step}")
-            deadline = time.monotonic() + HANG_S
-            while step not in [entry.step for entry in ProbeIndex(folder).entries()]:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-        (folder / "FINISHED").touch()
-        out, _ = watcher.communicate(timeout=HANG_S)
-    finally:
-        watcher.kill()
-    assert watcher.returncode == 0
+    words = ["probes", "watch", str(folder), *flags, "--max-new-tokens", "8", "--poll", "0.2"]
+    watcher = forked.start(words, tmp_path / "log")
+    for step in (2, 4):
+        (folder / f"checkpoint-{step}").symlink_to(trained / f"checkpoint-{step}")
+        deadline = time.monotonic() + HANG_S
+        while step not in [entry.step for entry in ProbeIndex(folder).entries()]:
+            assert watcher.returncode is None, watcher.output()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    (folder / "FINISHED").touch()
+    assert watcher.wait() == 0, watcher.output()
+    out = watcher.output()
     assert out.count("step ") == 2
     assert "report: " in out
 

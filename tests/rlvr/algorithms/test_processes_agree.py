@@ -1,38 +1,36 @@
 """The same global batch gives the same update on one process, on two, and with gradient accumulation."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.limits import HANG_S
+from tests import forked
 from tests.rlvr.algorithms.scripted import ALGORITHMS
 
 ROOT = Path(__file__).parents[3]
-SCRIPT = "tests/rlvr/algorithms/scripted.py"
-TWO = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml"]
+ONE = ["tests.rlvr.algorithms.scripted"]
+TWO = ["accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml", "-m", *ONE]
 
 
-def run(launcher: list[str], base: Path, output: Path, batch: int, accumulation: int) -> Path:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [*launcher, SCRIPT, str(base), str(output), str(batch), str(accumulation)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
-    assert result.returncode == 0, result.stderr[-3000:]
+def run(command: list[str], base: Path, output: Path, batch: int, accumulation: int) -> Path:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [*command, str(base), str(output), str(batch), str(accumulation)]
+    process = forked.start(words, output.with_suffix(".log"), env=environment)
+    assert process.wait() == 0, process.output()[-3000:]
     return output
 
 
 @pytest.fixture(scope="module")
 def whole(tiny_base, tmp_path_factory):
-    return run([sys.executable], tiny_base, tmp_path_factory.mktemp("whole"), 16, 1)
+    return run(ONE, tiny_base, tmp_path_factory.mktemp("whole"), 16, 1)
 
 
 @pytest.fixture(scope="module")
 def accumulated(tiny_base, tmp_path_factory):
-    return run([sys.executable], tiny_base, tmp_path_factory.mktemp("accumulated"), 8, 2)
+    return run(ONE, tiny_base, tmp_path_factory.mktemp("accumulated"), 8, 2)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from safetensors.torch import load_file
 
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
-from tests.limits import HANG_S
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 LORA = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "lora_target_modules": ["q_proj", "v_proj", "up_proj"]}
@@ -52,18 +50,10 @@ def run(tiny_base: Path, folder: Path, launcher: str, algorithm: str, changes: d
         for word in (f"--{key}", *map(str, value if isinstance(value, list) else [value]))
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        f"recipes/accelerate/{launcher}.yaml",
-    ]
+    command = ["accelerate.commands.launch", "--config_file", f"recipes/accelerate/{launcher}.yaml"]
     recipe = ["scripts/train.py", "--config", f"recipes/countdown-tiny/{algorithm}.yaml"]
-    result = subprocess.run(
-        [*command, *recipe, *flags], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    process = forked.start([*command, *recipe, *flags], folder.with_suffix(".log"), env=environment)
+    assert process.wait() == 0, process.output()[-3000:]
     return folder
 
 

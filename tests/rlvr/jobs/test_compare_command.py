@@ -5,8 +5,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from click.testing import CliRunner
 from probes.results.summary import training_costs
 from rlvr.cli import main
 from rlvr.jobs.comparison import make_runs, read_config
+from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
@@ -122,30 +121,27 @@ def small(tiny_base, tmp_path_factory) -> tuple[str, Path]:
     return config, folder / "out"
 
 
-def start(config: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "rlvr", "compare", "--config", config, "--json"]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+def start(config: str, log: Path) -> forked.Process:
+    return forked.start(["rlvr", "compare", "--config", config, "--json"], log)
 
 
 @pytest.fixture(scope="module")
 def result(small):
     """The comparison's JSON, after the command was killed in its second arm and started again."""
     config, folder = small
-    process = start(config)
+    process = start(config, folder.with_suffix(".first.log"))
     limit = time.monotonic() + HANG_S
     while not (folder / "ppo-42" / "manifest.json").exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.returncode is None, process.output()
         assert time.monotonic() < limit
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
     first = (folder / "grpo-42" / "trainer_state.json").stat().st_mtime_ns
-    output, errors = (process := start(config)).communicate(timeout=HANG_S)
-    assert process.returncode == 0, errors
+    process = start(config, folder.with_suffix(".second.log"))
+    assert process.wait() == 0, process.output()
     assert (folder / "grpo-42" / "trainer_state.json").stat().st_mtime_ns == first  # not trained again
-    return json.loads(output.splitlines()[-1])
+    return json.loads(process.output().splitlines()[-1])
 
 
 def test_a_killed_comparison_goes_on_and_has_every_arm_on_every_set(result, small):

@@ -2,24 +2,21 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
-from tests.limits import HANG_S
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
+ONE = ("--cpu", "--num_processes", "1", "scripts/train.py")
 
 
-def launch(*arguments: str) -> str:
+def launch(log: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [*ACCELERATE, *arguments]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return result.stdout
+    process = forked.start(["accelerate.commands.launch", *arguments], log, env=environment)
+    assert process.wait() == 0, process.output()[-3000:]
+    return process.output()
 
 
 def trained(folder: Path) -> list[tuple[int, float, float]]:
@@ -30,10 +27,9 @@ def trained(folder: Path) -> list[tuple[int, float, float]]:
 def test_accelerate_launch_trains_as_the_command_does(small_recipe, tmp_path):
     """Same seed, one process: equal losses and an equal model, bit for bit."""
     command, launched = tmp_path / "command", tmp_path / "launched"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # accelerate launch sets it
-    flags = small_recipe(command, probe_problems="")
-    subprocess.run([sys.executable, "-m", "rlvr", "train", *flags], cwd=ROOT, env=environment, check=True)
-    launch("--cpu", "--num_processes", "1", "scripts/train.py", *small_recipe(launched, probe_problems=""))
+    process = forked.start(["rlvr", "train", *small_recipe(command, probe_problems="")], tmp_path / "command.log")
+    assert process.wait() == 0, process.output()
+    launch(tmp_path / "launched.log", *ONE, *small_recipe(launched, probe_problems=""))
     assert trained(command) == trained(launched)
     assert (command / "model.safetensors").read_bytes() == (launched / "model.safetensors").read_bytes()
 
@@ -48,9 +44,10 @@ def base_counts(folder: Path):
 def test_accelerate_launch_with_one_and_two_processes_probes_the_same(small_recipe, tmp_path):
     options = {"probe_max_draws": 64, "max_steps": 2, "probe_steps": 0, "save_steps": 2}
     one, two = tmp_path / "one", tmp_path / "two"
-    output = launch("--cpu", "--num_processes", "1", "scripts/train.py", *small_recipe(one, **options))
+    output = launch(tmp_path / "one.log", *ONE, *small_recipe(one, **options))
     assert output.strip().endswith(f"report: {one}/report.html")
     launch(
+        tmp_path / "two.log",
         "--config_file",
         "recipes/accelerate/ddp-cpu.yaml",
         "scripts/train.py",

@@ -10,20 +10,28 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
 KEYS = ("probe/pass@1", "probe/pass@8", "probe/truncation_rate", "verifier/error_rate", "rollouts", "reward")
+RLVR_TRAIN = ("rlvr", "train")
 SECRET = "a-secret-of-this-test-0123456789abcdef0123"
 
 
-def train(folder: Path, flags: list[str], **changes: object) -> subprocess.CompletedProcess[str]:
-    """Runs `rlvr train` on the small recipe with changed keys; a list is one only in YAML."""
+def words_of(folder: Path, flags: list[str], **changes: object) -> list[str]:
+    """Returns `rlvr train` on the small recipe with changed keys; a list is one only in YAML."""
     recipe = yaml.safe_load((ROOT / "recipes/countdown-tiny/grpo.yaml").read_text()) | changes
     folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     position = flags.index("--report_to")
-    words = ["--config", str(folder / "recipe.yaml"), *flags[2:position], *flags[position + 2 :]]
+    return [*RLVR_TRAIN, "--config", str(folder / "recipe.yaml"), *flags[2:position], *flags[position + 2 :]]
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory, small_recipe) -> Path:
+    """A folder with a run that was logged to all three."""
+    folder = tmp_path_factory.mktemp("tracked")
     env = {
         **os.environ,
         "WANDB_MODE": "offline",
@@ -33,15 +41,9 @@ def train(folder: Path, flags: list[str], **changes: object) -> subprocess.Compl
         "HF_TOKEN": SECRET,
         "HF_HUB_OFFLINE": "1",
     }
-    command = [sys.executable, "-m", "rlvr", "train", *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
-
-
-@pytest.fixture(scope="module")
-def tracked(tmp_path_factory: pytest.TempPathFactory, small_recipe) -> Path:
-    """A folder with a run that was logged to all three."""
-    folder = tmp_path_factory.mktemp("tracked")
-    result = train(folder, small_recipe(folder / "run"), report_to=["tensorboard", "wandb", "trackio"])
+    words = words_of(folder, small_recipe(folder / "run"), report_to=["tensorboard", "wandb", "trackio"])
+    command = [sys.executable, "-m", *words]  # trackers read their variables when they are imported
+    result = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     return folder
 
@@ -82,13 +84,17 @@ def test_secrets_of_the_environment_are_in_no_file(tracked: Path) -> None:
 
 
 def test_a_tracker_that_is_not_installed_is_one_clear_error(tmp_path: Path, small_recipe) -> None:
-    result = train(tmp_path, small_recipe(tmp_path / "run"), report_to=["comet_ml"])
-    assert result.returncode == 2
-    assert result.stderr.strip().splitlines()[-1].startswith("error: report_to: comet_ml is not installed; pip install")
+    words = words_of(tmp_path, small_recipe(tmp_path / "run"), report_to=["comet_ml"])
+    process = forked.start(words, tmp_path / "output.txt")
+    assert process.wait() == 2
+    said = process.output()
+    assert said.strip().splitlines()[-1].startswith("error: report_to: comet_ml is not installed; pip install")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_tracker_that_nobody_knows_is_named(tmp_path: Path, small_recipe) -> None:
-    result = train(tmp_path, small_recipe(tmp_path / "run"), report_to=["wandbb"])
-    assert result.returncode == 2
-    assert "report_to: 'wandbb' is not known; expected none, or some of" in result.stderr
+    words = words_of(tmp_path, small_recipe(tmp_path / "run"), report_to=["wandbb"])
+    process = forked.start(words, tmp_path / "output.txt")
+    assert process.wait() == 2
+    said = process.output()
+    assert "report_to: 'wandbb' is not known; expected none, or some of" in said

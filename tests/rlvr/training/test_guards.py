@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +17,7 @@ from rlvr.jobs.resolve import resolve
 from rlvr.training import train
 from rlvr.training.guards import Guards, weights_are_finite
 from rlvr.training.recipe import read_recipe
-from tests.limits import HANG_S
+from tests import forked
 
 ROOT = Path(__file__).parents[3]
 
@@ -165,28 +163,27 @@ def test_a_learning_rate_that_is_far_too_large_stops_the_run(small_recipe, tmp_p
     assert not (folder / "FINISHED").exists()
 
 
-def launch(flags: list[str]) -> subprocess.CompletedProcess:
-    """Runs two processes; a deadline ends a hang."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml"]
-    command = [*launcher, "scripts/train.py", *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG_S)
+def launch(flags: list[str], log: Path) -> tuple[int, str]:
+    """Runs two processes; returns code and output."""
+    command = ["accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml", "scripts/train.py"]
+    process = forked.start([*command, *flags], log, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return process.wait(), process.output()
 
 
 def test_two_processes_stop_together(small_recipe, tmp_path):
     folder = tmp_path / "run"
     changes = {"verifier": "tests.length_verifier:always", "guard_patience": 2, "per_device_train_batch_size": 8}
-    done = launch(small_recipe(folder, probe_problems="", **changes))
-    assert done.returncode != 0
-    assert "stopped at step 2" in done.stderr
+    code, said = launch(small_recipe(folder, probe_problems="", **changes), tmp_path / "log")
+    assert code != 0
+    assert "stopped at step 2" in said
     assert (folder / "checkpoint-2" / "COMPLETE").exists()
 
 
 def test_two_processes_narrow_together(small_recipe, tmp_path):
     folder = tmp_path / "run"
-    done = launch(small_recipe(folder, per_device_train_batch_size=8, **NARROWS))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("shows a loss at k = 8") == 1
+    code, said = launch(small_recipe(folder, per_device_train_batch_size=8, **NARROWS), tmp_path / "log")
+    assert code == 0, said
+    assert said.count("shows a loss at k = 8") == 1
     check_stopped(folder)
 
 
