@@ -2,14 +2,12 @@
 
     curves        pass@k as records, sampling-efficiency gap
     histogram     accuracies in twelve bins
-    cells         solved sets of two arms, the same-model null, solved sets through training, forgetting
-    support       what training kept and added: SRR, NDR, SDS, NSCR
+    cells         solved sets of two arms, the same-model null, what training kept and added, forgetting
     answers       answer entropy, distinct correct answers
     reliability   pass^k, G-Pass@k, Cover@tau
     extrapolation pass@k beyond the draws, with a check of the fit
     rates         truncation, no answer, length
     modes         pass@1 in both modes of a verifier
-    perplexity    one arm's completions under another, token entropy; by a real forward pass
     guessability  leaving out what is solved without reasoning
     reasoning     hook for a judge of reasoning steps, CoT-pass@k
     prompts       one model under two prompts

@@ -26,7 +26,9 @@ from typing import Protocol
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec, parse_spec
-from rlvr.verifiers.verdicts import Verdict
+from rlvr.verifiers.verdicts import Outcome, Verdict
+
+__all__ = ["BUILT_IN", "Outcome", "Verdict", "Verifier", "make_verifier"]
 
 
 class Verifier(Protocol):
