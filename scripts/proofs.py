@@ -3,6 +3,7 @@
     kernels   the whole suite under each of torch's and oneDNN's choices of kernels that this processor has
     seeds     what trains or samples, with five other tiny bases: no test may depend on what a base happens to write
     busy      the whole suite with two busy loops beside it
+    hostile   a thousand pathological answers to the math verifier
 
 Prints one line each, as docs/results.md has them: what ran, what it came to, how long it took.
 """
@@ -46,7 +47,13 @@ def busy() -> Iterator[tuple[str, tuple[str, ...], dict[str, str]]]:
     yield "busy, two loops beside it", (), {}
 
 
-PROOFS = {"kernels": kernels, "seeds": seeds, "busy": busy}
+def hostile() -> Iterator[tuple[str, tuple[str, ...], dict[str, str]]]:
+    """Yields the test of pathological answers, with ten times as many as in the suite."""
+    test = "tests/rlvr/verifiers/answers/test_math_verifier.py::test_many_pathological_answers_end_at_their_deadlines"
+    yield "hostile, 1,000 pathological answers", (test,), {"RLVR_NUM_PATHOLOGICAL": "1000"}
+
+
+PROOFS = {"kernels": kernels, "seeds": seeds, "busy": busy, "hostile": hostile}
 
 
 @contextmanager

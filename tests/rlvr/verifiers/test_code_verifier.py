@@ -35,7 +35,7 @@ def limited(request):
 @pytest.fixture(scope="module", params=["namespace", "process"])
 def hasty(request):
     """For programs that may run into the deadline."""
-    return verifier_of(request.param, deadline_s=2.0)
+    return verifier_of(request.param, deadline_s=6.0)
 
 
 @pytest.fixture(scope="module")
