@@ -46,6 +46,7 @@ class Server:
         self.started: queue.Queue[int] = queue.Queue()
         self.ended: dict[int, int] = {}
         self.changed = threading.Condition()
+        self.is_over = False
         threading.Thread(target=self._listen, daemon=True).start()
         atexit.register(self.process.kill)
 
@@ -59,13 +60,19 @@ class Server:
             with self.changed:
                 self.ended[said["pid"]] = said["code"]
                 self.changed.notify_all()
+        self.started.put(0)  # nothing can be started or awaited any more
+        with self.changed:
+            self.is_over = True
+            self.changed.notify_all()
 
     def fork(self, **task: Any) -> int:
         """Returns the id of a new process."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
-        return self.started.get(timeout=HANG_S)
+        pid = self.started.get(timeout=HANG_S)
+        assert pid, "the server of forked commands has ended; see its errors above"
+        return pid
 
 
 @lru_cache(maxsize=1)
@@ -86,7 +93,8 @@ class Process:
     def wait(self) -> int:
         """Returns the exit code, negative for a signal."""
         with server().changed:
-            assert server().changed.wait_for(lambda: self.returncode is not None, timeout=HANG_S), self.output()
+            has_ended = server().changed.wait_for(lambda: self.returncode is not None or server().is_over, HANG_S)
+        assert has_ended, self.output()
         code = self.returncode
         assert code is not None
         return code
