@@ -30,7 +30,7 @@ def test_folder_variables_and_a_signal(tmp_path: Path) -> None:
         "import os, time\nprint(os.getcwd(), os.environ['A'], flush=True)\ntime.sleep(600)"
     )
     process = forked.start(["sleeper"], tmp_path / "log", cwd=tmp_path, env={"A": "1"})
-    while not (tmp_path / "log").exists() or not process.output():
+    while not (tmp_path / "log").exists() or not process.output().endswith("\n"):
         assert process.returncode is None
     assert process.output() == f"{tmp_path} 1\n"
     os.kill(process.pid, signal.SIGKILL)
