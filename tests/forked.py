@@ -4,7 +4,8 @@
     process.wait(); os.kill(process.pid, signal.SIGKILL); process.output()
 
 The program and its process are real, and can be killed; only the imports come from the server, which runs no model.
-Tests of what happens when Python starts use a new interpreter.
+Python programs that a command starts are forked from it, too: by `accelerate launch`, as torchrun can do (a script, not
+a module), and by `subprocess.run`. Tests of what happens when Python starts use a new interpreter.
 """
 
 import atexit
@@ -26,6 +27,7 @@ from typing import Any
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parent.parent
+FORKING_TORCHRUN = {"PET_START_METHOD": "fork", "PET_RUN_PATH": "1"}  # torchrun's options of these names
 PRELOADED = (
     "rlvr.jobs.run",
     "rlvr.algorithms.ppo",
@@ -107,7 +109,7 @@ class Process:
 def start(words: Sequence[str], log: Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Process:
     """Starts `python -m WORDS`; its output goes to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    task = {"words": list(words), "cwd": str(cwd), "env": dict(env or os.environ), "log": str(log)}
+    task = {"words": list(words), "cwd": str(cwd), "env": {**(env or os.environ), **FORKING_TORCHRUN}, "log": str(log)}
     return Process(server().fork(**task), log)
 
 
@@ -145,24 +147,36 @@ def tell_ended() -> None:
 
 
 def run(task: Mapping[str, Any]) -> None:
-    """Becomes the command, as a new interpreter in a session of its own would run it, and ends."""
-    import numpy as np
-
+    """Becomes the command, in a session of its own, and ends."""
     log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
     os.setsid()
+    subprocess.Popen = ForkingPopen  # type: ignore[misc]
+    become(["-m", *task["words"]], task["cwd"], task["env"], (nothing, log, log))
+
+
+def become(words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[int]) -> None:
+    """Does what `python WORDS` does, with these descriptors as its input, output and errors, and ends the process."""
+    import numpy as np
+
+    for target, source in enumerate(streams):
+        os.dup2(source, target)
+    atexit._clear()
     os.environ.clear()
-    os.environ.update(task["env"])
-    os.chdir(task["cwd"])
-    sys.path[:0] = [task["cwd"], *filter(None, task["env"].get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv = list(task["words"])
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.path[:0] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    words = [word for word in words if word != "-u"]
+    is_module = words[0] == "-m"
+    sys.argv = words[is_module:]
     random.seed()
     np.random.seed()
     code = 0
     try:
-        runpy.run_module(task["words"][0], run_name="__main__", alter_sys=True)
+        if is_module:
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
@@ -174,6 +188,33 @@ def run(task: Mapping[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+class ForkingPopen(subprocess.Popen):  # type: ignore[type-arg]
+    """Starts `python -m MODULE ...` and `python scripts/train.py ...` by a fork of this process; all else as ever."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        _, preexec, _, _, cwd, env, _, _, _, *pipes = rest[:15]
+        words = [os.fspath(word) for word in args] if isinstance(args, (list, tuple)) else []
+        is_python = words[:1] == [sys.executable] and len(words) > 1 and words[1] in ("-m", "-u", "scripts/train.py")
+        if not is_python:
+            super()._execute_child(args, *rest)  # type: ignore[misc]
+            return
+        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite = pipes
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            if preexec is not None:
+                preexec()
+            for end in (p2cwrite, c2pread, errread):
+                if end != -1:
+                    os.close(end)
+            ends = [own if end == -1 else end for own, end in enumerate((p2cread, c2pwrite, errwrite))]
+            become(words[1:], cwd or str(Path.cwd()), env or dict(os.environ), [os.dup(end) for end in ends])
+        self.pid = pid
+        self._child_created = True
+        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

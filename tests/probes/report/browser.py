@@ -1,24 +1,34 @@
-"""A headless Chromium for tests, driven by the DevTools protocol: opens a page, waits until its figures are drawn."""
+"""A headless Chromium for tests, driven by the DevTools protocol: opens a page, waits until its figures are drawn.
 
+One browser serves all tests of a process; each page is a tab of its own, closed before the next one is opened.
+"""
+
+import atexit
 import base64
+import contextlib
 import hashlib
 import html
 import json
 import re
 import shutil
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from probes.report import render
 from tests.limits import HANG_S
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # the first draws fastest
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -31,7 +41,6 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 ]
-DARK = "--blink-settings=preferredColorScheme=0"
 IS_DONE = (
     "document.readyState === 'complete' && document.documentElement.classList.contains('all-drawn') && "
     "(!document.documentElement.dataset.wait || !!document.documentElement.dataset.done)"
@@ -40,30 +49,53 @@ IS_DONE = (
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; scripts/install_chromium.sh")
 
 
+@lru_cache(maxsize=1)
+def browser() -> ClientConnection:
+    """Returns the connection to a browser with a profile of its own, which ends with this process."""
+    profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile.name}", "about:blank"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    atexit.register(profile.cleanup)
+    atexit.register(process.wait)
+    atexit.register(process.kill)  # first: the last registered
+    assert process.stderr is not None
+    address = next(found[1] for line in process.stderr if (found := re.search(r"listening on (ws://\S+)", line)))
+    threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the browser
+    return contextlib.ExitStack().enter_context(connect(address, max_size=None, compression=None))
+
+
 class Page:
     """One open page: commands, what its console said, and what it asked for."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    numbers = count(1)
+
+    def __init__(self) -> None:
+        self.socket = browser()
         self.console: list[str] = []
         self.requests: list[str] = []
-        self.number = 0
         self.session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
+    def close(self) -> None:
+        """Closes the tab."""
+        self.session = None
+        self.call("Target.closeTarget", targetId=self.target)
+
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Returns the result of a command; notes what the console says meanwhile."""
-        self.number += 1
+        number = next(self.numbers)
         session = {"sessionId": self.session} if self.session else {}
-        self.socket.send(json.dumps({"id": self.number, "method": method, "params": parameters, **session}))
+        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters, **session}))
         while True:
             message = json.loads(self.socket.recv(timeout=HANG_S))
-            if message.get("id") == self.number:
+            if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]  # type: ignore[no-any-return]
+            if message.get("sessionId") != self.session:
+                continue  # of a page that is closed
             if message.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
                 self.console.append(json.dumps(message["params"]))
             if message.get("method") == "Network.requestWillBeSent":
@@ -82,35 +114,40 @@ class Page:
             time.sleep(0.05)
 
 
-@contextmanager
-def opened(folder: Path, *flags: str) -> Iterator[Page]:
-    """Yields an empty page of a browser with a profile of its own, which is closed at the end."""
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, "about:blank"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stderr is not None
-            address = next(
-                found[1] for line in process.stderr if (found := re.search(r"listening on (ws://\S+)", line))
-            )
-            with connect(address, max_size=None, compression=None) as socket:
-                page = Page(socket)
-                yield page
-                page.session = None
-                page.call("Browser.close")
-        finally:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+@contextlib.contextmanager
+def opened(dark: bool = False, width: int | None = None) -> Iterator[Page]:
+    """Yields an empty page, in dark colours and in a narrow window where asked for, which is closed at the end."""
+    page = Page()
+    try:
+        if dark:
+            page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        if width:
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            page.call("Emulation.setDeviceMetricsOverride", **size)
+        yield page
+    finally:
+        page.close()
 
 
-def browse(folder: Path, page: str, *flags: str, fragment: str = "") -> tuple[str, list[str]]:
+def browse(
+    folder: Path, page: str, dark: bool = False, width: int | None = None, fragment: str = ""
+) -> tuple[str, list[str]]:
     """Returns the document after its figures were drawn, and the lines of the console."""
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
-    with opened(folder, *flags) as tab:
+    with opened(dark, width) as tab:
         tab.open(file.as_uri() + fragment)
         return tab.evaluate("document.documentElement.outerHTML"), tab.console
+
+
+def rendered(summary: dict[str, Any]) -> str:
+    """Returns the report of a summary, made once in a process."""
+    return _rendered(json.dumps(summary))
+
+
+@lru_cache(maxsize=4)
+def _rendered(summary: str) -> str:
+    return render(json.loads(summary))
 
 
 def with_script(page: str, code: str) -> str:

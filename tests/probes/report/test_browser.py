@@ -8,11 +8,11 @@ from typing import Any
 
 from probes.report import render
 from tests.probes.report.browser import (
-    DARK,
     IS_DONE,
     browse,
     needs_chromium,
     opened,
+    rendered,
     title,
     value,
     when_drawn,
@@ -26,7 +26,7 @@ pytestmark = needs_chromium
 
 
 def test_all_figures_are_drawn_without_a_console_line(tmp_path: Path, make_summary: MakeSummary) -> None:
-    document, console = browse(tmp_path, render(make_summary()))
+    document, console = browse(tmp_path, rendered(make_summary()))
     assert console == []
     drawn = re.findall(r'id="plot-(\w+)"[^>]*class="[^"]*drawn|class="[^"]*drawn[^"]*"[^>]*id="plot-(\w+)"', document)
     assert len(drawn) == 15
@@ -45,15 +45,15 @@ def test_hostile_text_does_not_run(tmp_path: Path, make_summary: MakeSummary, po
 def test_the_policy_stops_a_script_that_got_in(tmp_path: Path, make_summary: MakeSummary) -> None:
     """Shows too that the console would be seen by the other tests."""
     hostile = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
-    document, console = browse(tmp_path, render(make_summary(steps=(0,))).replace("<main>", f"<main>{hostile}"))
+    document, console = browse(tmp_path, rendered(make_summary(steps=(0,))).replace("<main>", f"<main>{hostile}"))
     assert title(document) == "demo: pass@k report"
     assert any("Content Security Policy" in line for line in console)
 
 
 def test_dark_pages_have_light_figures(tmp_path: Path, make_summary: MakeSummary) -> None:
-    page = render(make_summary(steps=(0, 10)))
+    page = rendered(make_summary(steps=(0, 10)))
     light, _ = browse(tmp_path, page)
-    dark, console = browse(tmp_path, page, DARK)
+    dark, console = browse(tmp_path, page, dark=True)
     assert console == []
     assert "fill: rgb(31, 35, 40)" in light
     assert "fill: rgb(31, 35, 40)" not in dark
@@ -63,7 +63,7 @@ def test_dark_pages_have_light_figures(tmp_path: Path, make_summary: MakeSummary
 def test_a_narrow_window_does_not_scroll_sideways(tmp_path: Path, make_summary: MakeSummary, poison: Poison) -> None:
     code = "document.title = document.documentElement.scrollWidth + ' ' + window.innerWidth;"
     page = with_script(render(poison(make_summary(), "m" * 3000)), code)
-    document, _ = browse(tmp_path, page, "--window-size=500,900")
+    document, _ = browse(tmp_path, page, width=500)
     content, window = map(int, title(document).split())
     assert window <= 500
     assert content <= window
@@ -76,7 +76,7 @@ def test_details_open_by_key(tmp_path: Path, make_summary: MakeSummary) -> None:
         "all.forEach(s => s.click());"
         "document.title = [all.length, reached.length, document.querySelectorAll('details[open]').length].join(' ');"
     )
-    document, _ = browse(tmp_path, with_script(render(make_summary()), code))
+    document, _ = browse(tmp_path, with_script(rendered(make_summary()), code))
     num, reached, opened = map(int, title(document).split())
     assert num == reached == opened >= 2
 
@@ -84,7 +84,7 @@ def test_details_open_by_key(tmp_path: Path, make_summary: MakeSummary) -> None:
 def test_nothing_is_asked_of_the_network(tmp_path: Path, make_summary: MakeSummary, poison: Poison) -> None:
     page = render(poison(make_summary())).replace("img-src data:", "img-src https: data:")
     (tmp_path / "report.html").write_text(page, encoding="utf-8")
-    with opened(tmp_path) as tab:
+    with opened() as tab:
         tab.open((tmp_path / "report.html").as_uri())
         asked = {url.split(":")[0] for url in tab.requests}
         assert asked <= {"file", "data", "blob"}
@@ -95,8 +95,8 @@ def test_nothing_is_asked_of_the_network(tmp_path: Path, make_summary: MakeSumma
 
 
 def test_prints(tmp_path: Path, make_summary: MakeSummary) -> None:
-    (tmp_path / "report.html").write_text(render(make_summary(steps=(0, 10))), encoding="utf-8")
-    with opened(tmp_path, DARK) as tab:
+    (tmp_path / "report.html").write_text(rendered(make_summary(steps=(0, 10))), encoding="utf-8")
+    with opened(dark=True) as tab:
         tab.open((tmp_path / "report.html").as_uri())
         printed = base64.b64decode(tab.call("Page.printToPDF", printBackground=True)["data"])
     assert printed.startswith(b"%PDF")
@@ -105,9 +105,9 @@ def test_prints(tmp_path: Path, make_summary: MakeSummary) -> None:
 
 def test_the_flow_is_whole_when_the_page_is_printed(tmp_path: Path, make_summary: MakeSummary) -> None:
     """A browser takes the picture at once: what plotly moves slowly would be half on its way."""
-    (tmp_path / "report.html").write_text(render(make_summary()), encoding="utf-8")
+    (tmp_path / "report.html").write_text(rendered(make_summary()), encoding="utf-8")
     ends = "[...document.querySelectorAll('#plot-flow_of_problems .node-rect')].map((n) => n.getBoundingClientRect().x)"
-    with opened(tmp_path) as tab:
+    with opened() as tab:
         tab.open((tmp_path / "report.html").as_uri(), IS_DONE)
         assert max(tab.evaluate(ends)) > 700
         found = tab.evaluate(f"window.dispatchEvent(new Event('beforeprint')), {ends}")
@@ -123,7 +123,7 @@ def test_figures_are_saved_as_svg_png_and_csv(tmp_path: Path, make_summary: Make
         "found.buttons = document.querySelectorAll('.save button').length;"
         "return found;"
     )
-    document, console = browse(tmp_path, when_drawn(render(make_summary()), code))
+    document, console = browse(tmp_path, when_drawn(rendered(make_summary()), code))
     found = value(document)
     assert console == []
     assert found["svg"].startswith("data:image/svg+xml,%3Csvg")
@@ -135,7 +135,7 @@ def test_figures_are_saved_as_svg_png_and_csv(tmp_path: Path, make_summary: Make
 
 def test_the_flow_as_csv_names_both_ends(tmp_path: Path, make_summary: MakeSummary) -> None:
     code = "return decodeURIComponent(await report.figures.save('flow_of_problems', 'csv')).split('\\r\\n');"
-    document, _ = browse(tmp_path, when_drawn(render(make_summary(steps=(0, 10))), code))
+    document, _ = browse(tmp_path, when_drawn(rendered(make_summary(steps=(0, 10))), code))
     rows = [row.split(",") for row in value(document)[1:]]
     assert {tuple(row[1:3]) for row in rows} <= {
         (f"0: {a}", f"10: {b}") for a in ("solved", "not solved") for b in ("solved", "not solved")
@@ -146,5 +146,5 @@ def test_the_flow_as_csv_names_both_ends(tmp_path: Path, make_summary: MakeSumma
 def test_the_words_are_painted_before_the_figures_are_made(tmp_path: Path, make_summary: MakeSummary) -> None:
     """The library starts after a frame: until then the page has words and tables, and no figure."""
     code = "document.title = typeof Plotly + ' ' + document.querySelectorAll('table').length;"
-    document, _ = browse(tmp_path, with_script(render(make_summary()), code))
+    document, _ = browse(tmp_path, with_script(rendered(make_summary()), code))
     assert re.match(r"undefined [4-9]", title(document))

@@ -126,7 +126,7 @@ def test_a_phone_does_not_scroll_sideways(page: str, tmp_path: Path) -> None:
         "document.querySelector('#evidence-list [role=option]').click();"
         "return [document.documentElement.scrollWidth, window.innerWidth];"
     )
-    document, _ = browse(tmp_path, when_drawn(page, code), "--window-size=500,900")
+    document, _ = browse(tmp_path, when_drawn(page, code), width=500)
     content, window = value(document)
     assert content <= window <= 500
 
@@ -139,7 +139,7 @@ def test_a_click_on_a_bar_opens_its_problems(trace: int, expected: list[str], tm
     page = render_input(read_input([tmp_path / "base", tmp_path / "tuned-for-many-more-steps"]))
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     bars = f"#plot-gained_and_lost .barlayer .trace:nth-child({trace}) .point:last-child path"
-    with opened(tmp_path) as tab:
+    with opened() as tab:
         tab.open((tmp_path / "page.html").as_uri(), IS_DONE)
         tab.evaluate("document.querySelector('#plot-gained_and_lost').scrollIntoView({ block: 'center' })")
         box = f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])(document.querySelector('{bars}')"

@@ -31,7 +31,7 @@ def seen(folder: Path, colours: list[str], deficiency: str) -> np.ndarray:
     """Returns the colours as they are seen, in L*a*b*, shape (colours, 3)."""
     swatches = "".join(f"<i style='float:left;width:{SIDE}px;height:{SIDE}px;background:{c}'></i>" for c in colours)
     (folder / "page.html").write_text(f"<!doctype html><body style='margin:0'>{swatches}", encoding="utf-8")
-    with opened(folder) as tab:
+    with opened() as tab:
         size = {"width": SIDE * len(colours), "height": SIDE}
         tab.call("Emulation.setDeviceMetricsOverride", **size, deviceScaleFactor=1, mobile=False)
         tab.call("Emulation.setEmulatedVisionDeficiency", type=deficiency)

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from probes.report import render
-from tests.probes.report.browser import DARK, IS_DONE, needs_chromium, opened
+from tests.probes.report.browser import IS_DONE, needs_chromium, opened, rendered
 
 pytestmark = needs_chromium
 REFERENCES = Path(__file__).parent / "screenshots"
@@ -25,11 +24,13 @@ MAX_DIFFERENCE = 4.0  # mean of 0 to 255
 SIZES = {"desktop": (1280, 6400), "phone": (390, 8000)}
 
 
-def screenshot(folder: Path, page: str, size: tuple[int, int], *flags: str, is_done: str = IS_DONE) -> Image.Image:
+def screenshot(
+    folder: Path, page: str, size: tuple[int, int], dark: bool = False, is_done: str = IS_DONE
+) -> Image.Image:
     """Returns the page as a small grey image."""
     width, height = size
     (folder / "page.html").write_text(page, encoding="utf-8")
-    with opened(folder, *flags) as tab:
+    with opened(dark) as tab:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         tab.call("Emulation.setDeviceMetricsOverride", **metrics)
         tab.open((folder / "page.html").as_uri(), is_done)
@@ -45,7 +46,7 @@ def difference(first: Image.Image, second: Image.Image) -> float:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", SIZES)
 def test_the_page_looks_as_it_did(width: str, dark: bool, make_summary: Callable[..., Any], tmp_path: Path) -> None:
-    found = screenshot(tmp_path, render(make_summary()), SIZES[width], *([DARK] if dark else []))
+    found = screenshot(tmp_path, rendered(make_summary()), SIZES[width], dark)
     file = REFERENCES / f"{width}-{'dark' if dark else 'light'}.png"
     if os.environ.get("RLVR_NEW_SCREENSHOTS"):
         file.parent.mkdir(exist_ok=True)
@@ -56,7 +57,7 @@ def test_the_page_looks_as_it_did(width: str, dark: bool, make_summary: Callable
 
 @pytest.mark.parametrize("broken", ["style", "figures"])
 def test_a_broken_page_is_seen(broken: str, make_summary: Callable[..., Any], tmp_path: Path) -> None:
-    page = render(make_summary())
+    page = rendered(make_summary())
     page = page.replace("<style>", "<style>/*") if broken == "style" else page.replace('id="library"', 'id="gone"')
     found = screenshot(tmp_path, page, SIZES["desktop"], is_done="document.readyState === 'complete'")
     assert difference(found, Image.open(REFERENCES / "desktop-light.png")) > MAX_DIFFERENCE

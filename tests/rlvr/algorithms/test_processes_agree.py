@@ -12,7 +12,8 @@ from tests.rlvr.algorithms.scripted import ALGORITHMS
 
 ROOT = Path(__file__).parents[3]
 ONE = ["tests.rlvr.algorithms.scripted"]
-TWO = ["accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml", "-m", *ONE]
+SCRIPT = "tests/rlvr/algorithms/scripted.py"
+TWO = ["accelerate.commands.launch", "--config_file", "recipes/accelerate/ddp-cpu.yaml", SCRIPT]
 
 
 def run(command: list[str], base: Path, output: Path, batch: int, accumulation: int) -> Path:
