@@ -1,16 +1,17 @@
 """A headless Chromium for tests, driven by the DevTools protocol: opens a page, waits until its figures are drawn.
 
-One browser serves all tests of a process; each page is a tab of its own, closed before the next one is opened.
+One browser serves all tests of a file; each page is a tab of its own, closed before the next one is opened.
 """
 
-import atexit
 import base64
 import contextlib
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
 from probes.report import render
 from tests.limits import HANG_S
@@ -49,19 +50,37 @@ IS_DONE = (
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here; scripts/install_chromium.sh")
 
 
+class Browser:
+    """A running browser with a profile of its own."""
+
+    def __init__(self) -> None:
+        self.ends = contextlib.ExitStack()
+        profile = self.ends.enter_context(tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True))
+        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        process = self.ends.enter_context(
+            subprocess.Popen(
+                command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+            )
+        )
+        self.ends.callback(os.killpg, process.pid, signal.SIGKILL)  # with the processes that it has started
+        assert process.stderr is not None
+        address = next(found[1] for line in process.stderr if (found := re.search(r"listening on (ws://\S+)", line)))
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the browser
+        connection = connect(address, max_size=None, compression=None, ping_interval=None)
+        self.socket = self.ends.enter_context(connection)
+
+
 @lru_cache(maxsize=1)
-def browser() -> ClientConnection:
-    """Returns the connection to a browser with a profile of its own, which ends with this process."""
-    profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile.name}", "about:blank"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    atexit.register(profile.cleanup)
-    atexit.register(process.wait)
-    atexit.register(process.kill)  # first: the last registered
-    assert process.stderr is not None
-    address = next(found[1] for line in process.stderr if (found := re.search(r"listening on (ws://\S+)", line)))
-    threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the browser
-    return contextlib.ExitStack().enter_context(connect(address, max_size=None, compression=None))
+def browser() -> Browser:
+    """Returns the browser that is open, started if there is none."""
+    return Browser()
+
+
+def close_browser() -> None:
+    """Ends the browser, if one is open."""
+    if browser.cache_info().currsize:
+        browser().ends.close()
+        browser.cache_clear()
 
 
 class Page:
@@ -70,7 +89,7 @@ class Page:
     numbers = count(1)
 
     def __init__(self) -> None:
-        self.socket = browser()
+        self.socket = browser().socket
         self.console: list[str] = []
         self.requests: list[str] = []
         self.session: str | None = None

@@ -1,6 +1,6 @@
 """Summaries made from simulated draws, with the unbiased estimator and bootstrap intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from math import comb
 from typing import Any
@@ -13,6 +13,7 @@ from probes.analyses.histogram import accuracy_histogram
 from probes.results.studies import study_run
 from probes.statistics.estimators import Counts
 from probes.store.files import plain
+from tests.probes.report.browser import close_browser
 
 KS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 NUM_DRAWS = 512
@@ -23,6 +24,13 @@ HOSTILE = (
     "</pre></details>'\"><b>%{y} {{ 7 * 7 }} <!--<script>\x00\ud800\u2028"
 )
 CLOSED = {"schema", "verdict", "outcome", "bins", "label"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ends_its_browser() -> Iterator[None]:
+    """Ends the browser of a file's tests."""
+    yield
+    close_browser()
 
 
 @pytest.fixture
