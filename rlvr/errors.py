@@ -8,7 +8,9 @@
         ├── RunError      a run folder that belongs to another recipe
         │   └── GuardError    a training that was stopped because it cannot learn any more
         ├── StoreError    a store of draws that cannot be used as asked
-        │   └── StoreFullError   the disk refused a write; nothing half-written remains
+        │   ├── StoreFullError    the disk refused a write; nothing half-written remains
+        │   ├── StoreDamageError  what is stored is not as it was stored
+        │   └── StoreNewerError   a newer program made it
         └── EngineError   an engine that cannot go on: a dead server, too little memory
 
 Commands print the message on one line and exit with `exit_code`.
@@ -53,6 +55,14 @@ class StoreError(InputError):
 
 class StoreFullError(StoreError):
     """The disk is full; what was durable before stays."""
+
+
+class StoreDamageError(StoreError):
+    """What is stored is not as it was stored; `probes doctor --repair` keeps what can be read."""
+
+
+class StoreNewerError(StoreError):
+    """A newer program made it; the message says which."""
 
 
 class EngineError(InputError):
