@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from rlvr import __version__
-from rlvr.console import ErrorGroup
+from rlvr.console import ErrorGroup, echo
 from rlvr.training.recipe_fields import describe_fields
 
 
@@ -82,12 +82,12 @@ def compare(config: str, output_dir: str | None, as_json: bool) -> None:
     comparison = read_config(config, output_dir)
     result = run_comparison(comparison)
     if as_json:
-        click.echo(json.dumps(result))
+        echo(json.dumps(result))
         return
     from probes.report.terminal import print_comparison
 
     print_comparison(result)
-    click.echo(f"report: {comparison.output_dir}/report.html")
+    echo(f"report: {comparison.output_dir}/report.html")
 
 
 @main.command()
@@ -110,12 +110,12 @@ def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
 def show_end(summary: Any, run_dir: str, as_json: bool) -> None:
     """Prints the table of steps, or the summary's probes as JSON."""
     if as_json:
-        click.echo(json.dumps({"report": f"{run_dir}/report.html", "probes": summary["probes"]}))
+        echo(json.dumps({"report": f"{run_dir}/report.html", "probes": summary["probes"]}))
         return
     from probes.report.terminal import print_table
 
     print_table(summary)
-    click.echo(f"report: {run_dir}/report.html")
+    echo(f"report: {run_dir}/report.html")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the commands `rlvr` and `probes` share: how errors end a command, and flags that take several values.
 
-Owns: the translation of exceptions to a one-line message and an exit code; `SpreadOption`.
+Owns: the translation of exceptions to a one-line message and an exit code; printing what strangers wrote;
+`SpreadOption`.
 Does not own: the messages themselves (`rlvr.errors` and whoever raises).
 
 Exit codes: 0 done, 1 something went wrong that the input cannot explain, 2 the input or the disk must change first.
@@ -16,16 +17,17 @@ from typing import Any, NoReturn
 import click
 
 from rlvr.errors import InputError, RlvrError
+from rlvr.text import visible
 
 
 class ErrorGroup(click.Group):
-    """A group of commands in which an `RlvrError` or a full disk ends as `error: message` on one line of stderr.
+    """A group of commands in which an `RlvrError`, or a file that cannot be used, ends as one line on stderr.
 
     Other exceptions pass: they are defects, and their traceback is what is needed to mend them.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command; exits with the code of an `RlvrError`, with 2 when the disk is full."""
+        """Runs the command; exits with the code of an `RlvrError`, with 2 where a file or the disk is the reason."""
         try:
             return super().invoke(ctx)
         except RlvrError as error:
@@ -33,14 +35,19 @@ class ErrorGroup(click.Group):
         except BrokenPipeError:
             _exit_quietly()
         except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            _exit(ctx, _disk_full(error), InputError.exit_code)
+            if error.errno != errno.ENOSPC and error.filename is None:
+                raise  # of no file: a defect
+            _exit(ctx, _of_the_disk(error), InputError.exit_code)
         except RuntimeError as error:
             # torch.save says so where the disk takes only a part of its file.
             if "inline_container" not in str(error):
                 raise
             _exit(ctx, "disk full while torch saved a checkpoint; free some space and run the same command again.", 2)
+
+
+def echo(text: str = "", **options: Any) -> None:
+    """Prints text that may come from a stranger: nothing in it acts on the terminal."""
+    click.echo(visible(text), **options)
 
 
 class SpreadOption(click.Option):
@@ -86,11 +93,13 @@ def _spread(args: Sequence[str], patterns: Mapping[str, re.Pattern[str]]) -> Ite
 
 
 def _exit(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    echo(f"error: {' '.join(message.split())}", err=True)
     ctx.exit(exit_code)
 
 
-def _disk_full(error: OSError) -> str:
+def _of_the_disk(error: OSError) -> str:
+    if error.errno != errno.ENOSPC:
+        return f"{str(error.filename)[:500]}: {error.strerror}; check the path and its permissions."
     place = f" while writing {error.filename}" if error.filename else ""
     return f"disk full{place}; free some space and run the same command again."
 

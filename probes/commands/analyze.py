@@ -12,6 +12,7 @@ import click
 
 from probes.commands.common.options import DIR, json_option, seed_option, verifier_id_option
 from probes.commands.common.output import default_ks, print_json, store_notes
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.store.store import ProbeStore
@@ -109,7 +110,7 @@ def show(value: Any, indent: int = 0) -> None:
     """Prints nested values, one line each."""
     for key, item in value.items():
         if isinstance(item, dict) and item:
-            click.echo(f"{' ' * indent}{key}")
+            echo(f"{' ' * indent}{key}")
             show(item, indent + 2)
         else:
-            click.echo(f"{' ' * indent}{key}: {f'{item:.4g}' if isinstance(item, float) else item}")
+            echo(f"{' ' * indent}{key}: {f'{item:.4g}' if isinstance(item, float) else item}")

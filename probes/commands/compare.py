@@ -23,7 +23,7 @@ from probes.commands.common.output import (
     read_table,
     store_notes,
 )
-from rlvr.console import SpreadCommand
+from rlvr.console import SpreadCommand, echo
 
 if TYPE_CHECKING:
     from probes.analyses.cells import Cells, ExpectedCells
@@ -64,7 +64,7 @@ def compare(
     print_null(null, expected)
     print_notes(base, other)
     for note in notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: float) -> None:
@@ -74,7 +74,7 @@ def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: f
         for k, row in comparison.rows().items()
     ]
     print_table(["k", "RL - base", f"{100 * confidence:g}% band over all k", "verdict"], rows)
-    click.echo(
+    echo(
         f"solved by both {cells.both}, base only {cells.base_only}, RL only {cells.rl_only}, neither {cells.neither}; "
         f"exact McNemar p = {cells.mcnemar_p:.3g}"
     )
@@ -83,7 +83,7 @@ def print_comparison(comparison: "StepComparison", cells: "Cells", confidence: f
 def print_null(null: "ExpectedCells | None", expected: "ExpectedCells | None") -> None:
     """Says what finite draws alone would show."""
     if null is not None and expected is not None:
-        click.echo(
+        echo(
             f"within {null.k} draws, on average: base only {expected.base_only:.1f}, RL only {expected.rl_only:.1f}; "
             f"two samples of the base itself: {null.base_only:.1f} and {null.rl_only:.1f}"
         )
@@ -92,4 +92,4 @@ def print_null(null: "ExpectedCells | None", expected: "ExpectedCells | None") -
 def print_notes(base: "Counts", other: "Counts") -> None:
     """Says where the solved sets do not compare like with like."""
     if base.largest_k != other.largest_k:
-        click.echo(f"note: {base.largest_k} and {other.largest_k} draws per problem; the arm with more solves more.")
+        echo(f"note: {base.largest_k} and {other.largest_k} draws per problem; the arm with more solves more.")

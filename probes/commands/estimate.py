@@ -23,7 +23,7 @@ from probes.commands.common.output import (
     read_table,
     store_notes,
 )
-from rlvr.console import SpreadCommand
+from rlvr.console import SpreadCommand, echo
 
 if TYPE_CHECKING:
     from probes.statistics.estimators import Counts
@@ -67,7 +67,7 @@ def show_estimate(
         return
     print_estimates(counts, values, errors, confidence)
     for note in notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def error_rows(counts: "Counts", ks: Sequence[int]) -> Values:
@@ -94,6 +94,6 @@ def print_estimates(counts: "Counts", values: Mapping[str, Values], errors: Valu
         bounds = errors["if_errors"]["pass@k"].values()
         rows = [[*row, interval_text(*bound.values())] for row, bound in zip(rows, bounds, strict=True)]
     print_table(header, rows)
-    click.echo(f"{counts.num_problems} problems, {draws_text(counts)} draws judged per problem")
+    echo(f"{counts.num_problems} problems, {draws_text(counts)} draws judged per problem")
     if errors:
-        click.echo(f"{errors['if_errors']['num_draws']} draws could not be judged; pass@k leaves them out")
+        echo(f"{errors['if_errors']['num_draws']} draws could not be judged; pass@k leaves them out")

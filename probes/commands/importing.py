@@ -12,6 +12,7 @@ import click
 
 from probes.commands.common.options import TABLE, json_option
 from probes.commands.common.output import print_json
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.importers import ImportReport
@@ -54,13 +55,13 @@ def show_report(report: "ImportReport") -> None:
     """Prints what was imported, and what was not and why."""
     for file in report.files:
         said = "imported before" if file.is_repeated else f"{file.num_rows} rows, {file.num_draws} draws"
-        click.echo(f"{file.path}: {said}")
+        echo(f"{file.path}: {said}")
     errors = f", {report.num_errors} of them without a usable score" if report.num_errors else ""
-    click.echo(
+    echo(
         f"{report.store}: {report.num_draws} draws of {report.model} on {report.num_problems} problems{errors}; "
         f"verdicts of {report.verifier_id or 'no one yet: probes verify'}"
     )
     for reason, number in report.skipped.items():
-        click.echo(f"{number} rows skipped: {reason}")
+        echo(f"{number} rows skipped: {reason}")
     for note in report.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")

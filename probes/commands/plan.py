@@ -13,6 +13,7 @@ import click
 
 from probes.commands.common.options import DIR, TABLE, json_option, plan_options
 from probes.commands.common.output import print_json, print_table, read_store, read_table
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.statistics.cost import Cost
@@ -53,7 +54,7 @@ def plan(
         print_json({"num_problems": num_problems, "plan": the_plan.to_json(), "costs": rows})
         return
     stop = f", a problem stops at {the_plan.stop_at} successes" if the_plan.stop_at else ""
-    click.echo(f"{num_problems} problems, looks at {', '.join(map(str, the_plan.looks))} draws{stop}")
+    echo(f"{num_problems} problems, looks at {', '.join(map(str, the_plan.looks))} draws{stop}")
     print_costs(costs, flags["k_max"])
 
 

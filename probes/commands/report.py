@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from probes.commands.common.options import DIR
+from rlvr.console import echo
 
 
 @click.command()
@@ -48,9 +49,9 @@ def report(folders: tuple[Path, ...], form: str, output: Path | None, figures: P
     given = read_input(folders, **options)
     text = render_as(form, given)
     if target is None:
-        click.echo(text)
+        (echo if form == "markdown" else click.echo)(text)  # the others are for machines
     else:
         write_text(target, text)
-        click.echo(target)
+        echo(str(target))
     if figures is not None:
-        click.echo(f"{write_figures(given, figures)} figures in {figures}")
+        echo(f"{write_figures(given, figures)} figures in {figures}")

@@ -12,6 +12,7 @@ import click
 from probes.commands.common.options import add_options, json_option, measurement_options, plan_options
 from probes.commands.common.output import store_notes
 from probes.commands.estimate import show_estimate
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.engines.sources import EngineOptions
@@ -64,7 +65,7 @@ def sample(output: Path, as_json: bool, **flags: Any) -> None:
     what = read_measurement(flags)
     store = sample_store(what, read_engine_options(flags), output, show_progress=not as_json)
     if not is_complete(store, what):
-        click.echo(f"{output}: other processes are still drawing; `probes estimate {output}` when they end.", err=True)
+        echo(f"{output}: other processes are still drawing; `probes estimate {output}` when they end.", err=True)
         return
     counts, notes = store.counts(what.verifier.verifier_id), store_notes([output])
     show_estimate(counts, k_grid(flags["k_max"]), 0.95, 0, as_json, notes)

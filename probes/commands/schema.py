@@ -8,6 +8,8 @@ import json
 
 import click
 
+from rlvr.console import echo
+
 
 @click.command()
 @click.argument("name", type=click.Choice(["summary", "comparison"]))
@@ -15,4 +17,4 @@ def schema(name: str) -> None:
     """Print the JSON Schema of summary.json or comparison.json."""
     from probes.results.schema import json_schema
 
-    click.echo(json.dumps(json_schema(name), indent=1))
+    echo(json.dumps(json_schema(name), indent=1))

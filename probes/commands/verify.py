@@ -11,6 +11,7 @@ import click
 
 from probes.commands.common.options import DIR, json_option
 from probes.commands.common.output import print_json
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.statistics.outcomes import Outcomes
@@ -32,7 +33,7 @@ def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
     opened, judging = ProbeStore.open_existing(store), make_verifier(verifier)
     problems = {problem.problem_id: problem for problem in opened.problems()}
     judging.check_problems(list(problems.values()))
-    with opened.writing():
+    with opened.writing(problem_ids=()):
         earlier = {name: opened.outcomes(name) for name in opened.verifier_ids() if name != judging.verifier_id}
         num_judged = judge(opened, problems, judging, again, show_progress=not as_json)
     judging.close()
@@ -46,13 +47,13 @@ def verify(store: Path, verifier: str, again: bool, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    click.echo(f"{num_judged} draws judged by {judging.verifier_id}")
-    click.echo(", ".join(f"{name} {number}" for name, number in now.tally().items()))
+    echo(f"{num_judged} draws judged by {judging.verifier_id}")
+    echo(", ".join(f"{name} {number}" for name, number in now.tally().items()))
     for name, number in result["changed"].items():  # type: ignore[attr-defined]
-        click.echo(f"{number} draws changed between correct and not correct, against {name}")
+        echo(f"{number} draws changed between correct and not correct, against {name}")
     owe = opened.plan() and now.owed(opened.plan())  # type: ignore[arg-type]
     if owe:
-        click.echo(f"note: {len(owe)} problems owe draws under this verifier; `probes sample` with it makes them.")
+        echo(f"note: {len(owe)} problems owe draws under this verifier; `probes sample` with it makes them.")
 
 
 def num_changed(before: "Outcomes", now: "Outcomes") -> int:

@@ -16,7 +16,8 @@ import numpy as np
 
 from probes.results.measured import Measured
 from probes.statistics.outcomes import CORRECT
-from probes.store.store import Excerpt
+from probes.store.draws import Excerpt
+from rlvr.text import visible
 from rlvr.verifiers.verdicts import Verdict
 
 MAX_DRAWS = 24_000  # on a page
@@ -86,8 +87,8 @@ def choose_evidence(arms: Sequence[tuple[str, Measured]], seed: int = 0, max_cha
     problems: list[ShownProblem] = [
         {
             "id": problem.problem_id,
-            "question": _clip(problem.question, MAX_QUESTION_CHARS),
-            "answer": _clip(problem.answer, MAX_ANSWER_CHARS),
+            "question": visible(_clip(problem.question, MAX_QUESTION_CHARS)),
+            "answer": visible(_clip(problem.answer, MAX_ANSWER_CHARS)),
             "n": n_AP[:, row].tolist(),
             "c": c_AP[:, row].tolist(),
             "draws": [[_shown(draw, text_chars) for draw in found.get(problem.problem_id, [])] for found in draws],
@@ -156,12 +157,12 @@ def _shown(draw: ChosenDraw, max_chars: int) -> ShownDraw:
     return {
         "index": index,
         "outcome": verdict.outcome.value,
-        "answer": None if verdict.answer is None else _clip(verdict.answer, MAX_ANSWER_CHARS),
-        "reason": _clip(verdict.reason, MAX_ANSWER_CHARS),
+        "answer": None if verdict.answer is None else visible(_clip(verdict.answer, MAX_ANSWER_CHARS)),
+        "reason": visible(_clip(verdict.reason, MAX_ANSWER_CHARS)),
         "tokens": excerpt.num_tokens,
         "truncated": excerpt.truncated,
-        "head": head,
-        "tail": tail,
+        "head": visible(head),
+        "tail": visible(tail),
         "cut": cut,
     }
 

@@ -28,6 +28,7 @@ from probes.report.packing import pack
 from probes.results import formatting
 from probes.results.cautions import cautions
 from probes.results.schema import Probe, Summary
+from rlvr.text import visible
 from rlvr.verifiers.verdicts import Outcome
 
 MAX_CHARS = 2_000
@@ -135,16 +136,6 @@ def facts(summary: Summary) -> list[tuple[str, str]]:
     return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in rows]
 
 
-def clean(text: str) -> str:
-    """Returns text that a page can hold: lone surrogates replaced, control characters shown as symbols."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return whole.translate(_VISIBLE)
-
-
-_VISIBLE = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
-_VISIBLE |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
-
-
 def _environment() -> Environment:
     """Returns a jinja2 environment that escapes everything and knows the number formats."""
     environment = Environment(
@@ -167,7 +158,7 @@ def _environment() -> Environment:
         words.reading,
         words.place,
         words.places,
-        clean,
+        visible,
     )
     environment.filters.update({function.__name__: function for function in texts})
     environment.filters["cautions"] = cautions
@@ -181,7 +172,7 @@ def _finalize(value: object) -> object:
     """Returns a value as the page shows it; text that is not markup is cleaned."""
     if value is None:
         return formatting.NONE
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _id_list(probe: Probe, kind: str) -> list[str]:

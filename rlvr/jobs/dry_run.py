@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 
+from rlvr.console import echo
 from rlvr.jobs.resolve import Job, Probing, resolve
 from rlvr.problems import ProblemSet, load_problems
 from rlvr.problems.loaders import COUNTDOWN, FILE_SUFFIXES, JOINT
@@ -61,13 +61,13 @@ def print_dry_run(recipe: Recipe, num_processes: int | None, as_json: bool) -> N
     shown = recipe.chosen(sorted(recipe.given | {"algorithm"}))
     result = {"recipe": shown, "processes": num_processes, "train_problems": num_train, "probe_problems": num_probe}
     if as_json:
-        click.echo(json.dumps({**result, "cost": asdict(cost)}, default=str))
+        echo(json.dumps({**result, "cost": asdict(cost)}, default=str))
         return
-    click.echo(yaml.safe_dump(json.loads(json.dumps(shown, default=str)), sort_keys=False), nl=False)
-    click.echo(f"\nproblems: {_say(num_train)} to train on, {_say(num_probe)} to probe")
-    click.echo(f"processes: {num_processes}")
+    echo(yaml.safe_dump(json.loads(json.dumps(shown, default=str)), sort_keys=False), nl=False)
+    echo(f"\nproblems: {_say(num_train)} to train on, {_say(num_probe)} to probe")
+    echo(f"processes: {num_processes}")
     for name, value in asdict(cost).items():
-        click.echo(f"{name}: {_say(value)}")
+        echo(f"{name}: {_say(value)}")
 
 
 def cost_of(job: Job, num_processes: int, num_train: int | None, num_probe: int | None) -> Cost:

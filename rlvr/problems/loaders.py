@@ -175,7 +175,7 @@ def _parse_row(row: object, where: str) -> Problem:
         cluster=_optional(row, "cluster", str, None, where),
     )
     try:
-        _ = problem.problem_id
+        _ = problem.problem_id, (problem.question + problem.answer).encode()  # no tokenizer takes a lone surrogate
     except (TypeError, ValueError, RecursionError) as error:
         raise ProblemError(f"{where}: has no content id ({error}); use plain text and JSON values in meta.") from None
     return problem

@@ -18,7 +18,7 @@ from rlvr.errors import ProblemError
 def content_hash(value: object) -> str:
     """Returns the SHA-256 of a JSON value in canonical form, as 64 hex digits."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ def read_completions(path: Path, problems: ProblemSet) -> list[tuple[Problem, st
     by_question = {problem.question: problem for problem in problems}
     pairs, num_rows = [], 0
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # other ends of a line may stand in a text
+    except (OSError, UnicodeDecodeError) as error:
         raise ProblemError(f"teacher: {path} cannot be read ({error}).") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -153,7 +153,7 @@ def _call_test(name: str, given: Any, wanted: Any) -> str:
     Where arguments and results are not texts, a result may also stand in a list of its own, as APPS writes many.
     """
     if isinstance(given, str):
-        args, expected = [json.loads(line) for line in given.splitlines() if line.strip()], json.loads(wanted)
+        args, expected = [json.loads(line) for line in given.split("\n") if line.strip()], json.loads(wanted)
         return f"assert __same__({name}(*{args!r}), {expected!r})"
     if not isinstance(given, Sequence):
         raise ValueError("an input is neither text nor a list of arguments")

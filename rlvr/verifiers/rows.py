@@ -18,8 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import click
-
+from rlvr.console import echo
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.loaders import kind_of, parse_answer, parse_line
@@ -81,14 +80,14 @@ def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool) -
     for judged in judge(verifier, source):
         tally.add(judged)
         if as_json:
-            click.echo("\n".join(json.dumps(as_record(row, verdict, explain)) for row, verdict in judged))
+            echo("\n".join(json.dumps(as_record(row, verdict, explain)) for row, verdict in judged))
     if not tally.outcomes:
         raise ProblemError(f"{name}: no rows found; expected one JSON object per line.")
     if not as_json:
         print_tally(tally, explain)
     num_errors = tally.outcomes[Outcome.ERROR]
     if num_errors:
-        click.echo(
+        echo(
             f"note: the verifier failed on {num_errors} of {tally.outcomes.total()} rows; their outcome is error, "
             "which is not wrong. Use --explain for the reasons.",
             err=True,
@@ -191,7 +190,7 @@ def _row(value: object, where: str, num_bytes: int) -> Row:
     others = {key: each for key, each in value.items() if key not in ("id", "completion", "answer", "question", "meta")}
     problem = Problem(value.get("question", ""), parse_answer(value, where), {**others, **(meta or {})})
     try:
-        _ = problem.problem_id
+        _ = problem.problem_id, (problem.question + problem.answer).encode()  # no tokenizer takes a lone surrogate
     except (TypeError, ValueError, RecursionError) as error:
         raise ProblemError(f"{where}: has no content id ({error}); use plain text and JSON values.") from None
     return Row(where, name, problem, completion, num_bytes)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.statistics.estimators import Counts
@@ -54,7 +54,7 @@ def print_json(value: object) -> None:
     """Prints one JSON value; NaN, cannot tell, becomes null."""
     from probes.store.files import plain
 
-    click.echo(json.dumps(plain(value), allow_nan=False))
+    echo(json.dumps(plain(value), allow_nan=False))
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

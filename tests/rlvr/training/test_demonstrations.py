@@ -105,6 +105,14 @@ def test_a_file_of_completions_is_matched_by_id_or_question(tmp_path):
     assert read_completions(path, PROBLEMS) == [(one, "a"), (two, "b")]
 
 
+def test_a_file_with_a_mark_of_byte_order_and_odd_ends_of_lines_in_its_texts_is_read(tmp_path):
+    rows = [{"problem_id": PROBLEMS[i].problem_id, "completion": f"a\u2028b\u0085\x1c{i}"} for i in range(2)]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "t.jsonl").write_text("\ufeff" + text, encoding="utf-8", newline="")
+    found = read_completions(tmp_path / "t.jsonl", PROBLEMS)
+    assert found == [(PROBLEMS[i], f"a\u2028b\u0085\x1c{i}") for i in range(2)]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [("{", "is not JSON"), ({"question": "1"}, "has no text `completion`"), ({"completion": "1"}, "none of 1 rows")],

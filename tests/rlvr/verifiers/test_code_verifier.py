@@ -87,6 +87,8 @@ def test_scripts(limited):
          "class Solution:\n  def f(self, x): return x"),
         ({"fn_name": "f", "inputs": ["[1]\n\"a\""], "outputs": ["[\"a\", 1]"]}, "def f(a, b): return [b, a[0]]",
          "def f(a, b): return 'a'"),
+        ({"fn_name": "f", "inputs": ["\"a\u2028b\u0085c\"\n2"], "outputs": ["6"]}, "def f(a, b): return len(a) + b - 1",
+         "def f(a, b): return 1"),
         ({"prompt": "def g(x):\n  return f(x) + 1\ndef f(x):\n  'd'\n", "entry_point": "f",
           "test": "def check(c):\n  assert g(1) == 3"}, "def f(x): return 2 * x", "def f(x): return 0"),
         ({"test_list": ["assert sum(1, 2) == 3"]}, "def sum(a, b): return a + b", "def sum(a, b): return a"),
