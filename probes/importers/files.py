@@ -18,6 +18,10 @@ from rlvr.errors import ProblemError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_VALUE_BYTES = 2**27  # of one JSON value: a line, a sample; parsed it takes several times as much memory
+MAX_FILE_BYTES = 2**29  # of a JSON file that is one value
+MAX_RATIO = 250  # unpacked to packed; logs have 5 to 100, what is made to fill memory has 1,000
+SMALL_BYTES = 2**24  # below this no ratio is too large
 
 _KINDS = {str: "text", list: "a list", dict: "an object", bool: "true or false"}
 
@@ -55,11 +59,41 @@ def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ProblemError: the file cannot be read, or a line is not a JSON object.
     """
     with readable(path), _opened(path) as lines:
-        for number, line in enumerate(lines, start=1):
+        packed = path.stat().st_size
+        for number, line in enumerate(iter(lambda: lines.readline(MAX_VALUE_BYTES + 1), b""), start=1):
+            require_size(len(line), f"{path}:{number}")
+            require_ratio(lines.tell(), packed, str(path))
             line = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
             if line.strip():
                 where = f"{path}:{number}"
                 yield where, parse_object(line, where)
+
+
+def require_size(num_bytes: int, where: str, most: int | None = None) -> None:
+    """Raises `ProblemError` where one JSON value is larger than any sample of a log is."""
+    most = MAX_VALUE_BYTES if most is None else most
+    if num_bytes > most:
+        raise ProblemError(f"{where}: has more than {most >> 20} MiB; no sample is so large. Is this the right file?")
+
+
+def require_ratio(num_bytes: int, packed: int, where: str) -> None:
+    """Raises `ProblemError` where compressed data unfold to more than logs do."""
+    if num_bytes > SMALL_BYTES and num_bytes > MAX_RATIO * packed:
+        raise ProblemError(
+            f"{where}: unfolds to more than {MAX_RATIO} times its size, which no log does. If you trust it, unpack it "
+            "yourself and import the plain file."
+        )
+
+
+def read_value(path: Path) -> dict[str, Any]:
+    """Returns the JSON object that a whole file is.
+
+    Raises:
+        ProblemError: it cannot be read, is too large, or is none.
+    """
+    with readable(path):
+        require_size(path.stat().st_size, str(path), MAX_FILE_BYTES)
+        return parse_object(path.read_bytes(), str(path))
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -91,8 +125,7 @@ def read_beside(path: Path) -> dict[str, Any]:
     """Returns the JSON object of a file that a tool writes next to its log; empty where there is none."""
     if not path.is_file():
         return {}
-    with readable(path):
-        return parse_object(path.read_bytes(), str(path))
+    return read_value(path)
 
 
 def field(row: dict[str, Any], name: str, expected: type, where: str) -> Any:

@@ -12,7 +12,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from probes.store.files import disk_errors, read_json, write_atomically
+from probes.store.files import disk_errors, read_json
+from rlvr.durable import write_atomically
 from rlvr.errors import StoreError
 
 FORMAT = "probes.imported/1"

@@ -13,7 +13,8 @@ from typing import Any
 from probes.importers.records import NO_METRIC, UNKNOWN, ImportOptions, LogRow, LogSample, Reader, Settings, SkippedRow
 from probes.importers.scores import verdicts_of
 from probes.store.arm import Arm, Sampling, declared_arm
-from probes.store.store import MAX_COMPLETION_CHARS, MAX_DRAWS
+from probes.store.drawn import MAX_DRAWS
+from probes.store.store import MAX_COMPLETION_CHARS
 from rlvr.errors import ProblemError, StoreError
 from rlvr.problems import Problem
 from rlvr.verifiers.verdicts import Outcome, Verdict

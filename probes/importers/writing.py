@@ -14,7 +14,8 @@ from probes.importers.journal import Entry, Journal
 from probes.importers.records import ImportOptions, LogRow, LogSample, Reader
 from probes.importers.scores import verdicts_of
 from probes.importers.survey import FileSurvey, rows_to_store
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.verifiers.verdicts import Verdict
 
 BATCH_DRAWS = 2_000
@@ -86,6 +87,6 @@ def _flush(store: ProbeStore, journal: Journal, batch: _Batch, present: set[tupl
     """Makes a batch durable; draws that a cut import stored are not stored again."""
     if new := [draw for draw, _ in batch.judged if (draw.problem_id, draw.draw_index) not in present]:
         store.add_draws(new)
-    verdicts = [(draw.problem_id, draw.draw_index, verdict) for draw, verdict in batch.judged if verdict is not None]
+    verdicts = [(draw, verdict) for draw, verdict in batch.judged if verdict is not None]
     if journal.verifier_id is not None and verdicts:
         store.add_verdicts(journal.verifier_id, verdicts)

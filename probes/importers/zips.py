@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from probes.importers.files import require_ratio, require_size
 from rlvr.errors import ProblemError
 
 ZIP_MAGIC = b"PK\x03\x04"
 ZSTANDARD = 93
-MAX_MEMBER_BYTES = 2**31  # bounds what one compressed sample can unfold to
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 
@@ -46,8 +46,8 @@ def read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
         ProblemError: it is too large, damaged, or compressed in a way that cannot be read.
     """
     where = f"{path}:{info.filename}"
-    if info.file_size > MAX_MEMBER_BYTES:
-        raise ProblemError(f"{where}: unfolds to {info.file_size} bytes; at most {MAX_MEMBER_BYTES} are read.")
+    require_size(info.file_size, where)
+    require_ratio(info.file_size, info.compress_size, where)
     if info.compress_type == ZSTANDARD:
         return _read_zstandard(path, info, where)
     try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from probes.importers.files import field, kind, parse_object, part, readable
+from probes.importers.files import field, kind, parse_object, part, read_value, readable
 from probes.importers.records import (
     UNKNOWN,
     ImportOptions,
@@ -46,8 +46,7 @@ def read(path: Path, options: ImportOptions) -> Iterator[LogRow | SkippedRow]:
 
 
 def _plain(path: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    with readable(path):
-        log = parse_object(path.read_bytes(), str(path))
+    log = read_value(path)
     field(log, "eval", dict, str(path))
     samples = log.get("samples")
     if not isinstance(samples, list):
