@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probes.store.arm import Arm
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.problems.prompts import Prompt
 
 
@@ -51,6 +51,8 @@ class Engine(Protocol):
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sequence[Draw]]:
         """Yields finished draws in batches of any size and order, each draw that was asked for exactly once.
+
+        An empty batch says that the engine waits, for a server that stalls: the caller makes durable what it has.
 
         What was yielded is delivered. The caller stores it at once, and after an error asks for the rest only.
 

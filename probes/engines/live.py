@@ -31,7 +31,7 @@ from probes.engines.transformers import TransformersEngine
 from probes.engines.vllm import Piece, VllmEngine, make_draws, pieces, sampling_fields, vllm_errors
 from probes.statistics.plan import shard
 from probes.store.arm import Arm, Sampling, arm_of
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.problems import Problem, ProblemSet
 from rlvr.problems.prompts import PromptFormat
 

@@ -23,13 +23,15 @@ from urllib.parse import urlsplit
 
 from probes.engines import Request, seed_of
 from probes.store.arm import Arm
-from probes.store.store import MAX_COMPLETION_CHARS, Draw
+from probes.store.draws import Draw
+from probes.store.store import MAX_COMPLETION_CHARS
 from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_BACKOFF_S, MAX_RETRY_AFTER_S, CONNECT_TIMEOUT_S, LIST_TIMEOUT_S = 30.0, 120.0, 30.0, 10.0
+IDLE_S = 1.0  # after so long without an answer, the caller is told that none has come
 GO_ON = "Delivered draws are stored; the same command goes on."
 TRANSIENT = {408, 409, 425, 429}  # of the 4xx statuses, those that another attempt can cure
 
@@ -160,8 +162,8 @@ class OpenAIEngine:
             async with make_client(endpoint.url, LIST_TIMEOUT_S) as client, asyncio.timeout(LIST_TIMEOUT_S):
                 await learn(endpoint, client, self.model)
         except Exception as error:
-            if isinstance(error, EngineError):
-                raise
+            if (ours := _ours(error)) is not None:
+                raise ours from None
             logger.debug("%s does not list its models: %s", endpoint.name, one_line(error, LIST_TIMEOUT_S))
 
     async def _draw_all(self, requests: Sequence[Request], deliver: Deliver) -> None:
@@ -229,8 +231,8 @@ class OpenAIEngine:
 
     def _raise_lasting(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
         """Raises `EngineError` for an error that no further attempt changes."""
-        if isinstance(error, EngineError):
-            raise error
+        if (ours := _ours(error)) is not None:
+            raise ours
         status = getattr(error, "status_code", 0)
         if not 400 <= status < 500 or status in TRANSIENT:
             return
@@ -263,11 +265,23 @@ class OpenAIEngine:
             answer = await client.completions.create(prompt=prompt, **fields)
         else:
             answer = await client.chat.completions.create(messages=content, **fields)
+        self._check_model(answer, endpoint)
         text, num_tokens, truncated = read_answer(answer, sampling.max_new_tokens, endpoint.name)
         if truncated and num_tokens < sampling.max_new_tokens and not self._is_short:
             self._is_short = True
             logger.warning("%s cuts completions at %d tokens, before the arm's limit.", endpoint.name, num_tokens)
         return text, num_tokens, truncated
+
+    def _check_model(self, answer: Any, endpoint: Endpoint) -> None:
+        """Raises `EngineError` where a server says that another model made its answer.
+
+        A dated name of the same model, `NAME-2026-01-01`, and a path that ends in the name, are the same.
+        """
+        said = getattr(answer, "model", None)
+        if not isinstance(said, str) or not said:
+            return
+        if not (said.startswith(self.model) or said.endswith(self.model) or self.model.endswith(said)):
+            raise EngineError(f"{endpoint.name}: answers with {said!r:.100}, not {self.model!r}; correct --model.")
 
 
 class _Run:
@@ -297,18 +311,25 @@ class _Run:
         items: list[Draw | None] = []
         try:
             while None not in items:
-                items = [self.results.get()]
+                items = []
                 with suppress(Empty):
+                    items.append(self.results.get(timeout=IDLE_S))
                     while True:
                         items.append(self.results.get_nowait())
-                if batch := [draw for draw in items if draw is not None]:
-                    yield batch
+                yield [draw for draw in items if draw is not None]  # none while it waits
         finally:
             with suppress(RuntimeError):  # the loop is closed: all is done
                 self.loop.call_soon_threadsafe(self.task.cancel)
             self.thread.join()
         if self.error is not None:
             raise self.error
+
+
+def _ours(error: BaseException | None) -> EngineError | None:
+    """Returns the error of this engine that the client has wrapped in one of its own, if there is one."""
+    while error is not None and not isinstance(error, EngineError):
+        error = error.__cause__
+    return error
 
 
 async def in_parallel(works: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -326,7 +347,20 @@ def make_client(url: str, timeout_s: float) -> Any:
         raise EngineError("the engine `openai` needs the package openai; pip install 'rlvr[openai]'.") from error
     timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
     key = os.environ.get(KEY_VARIABLE) or "EMPTY"
-    return openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0)
+    hooks = {"response": [refuse_other_hosts]}
+    client = openai.DefaultAsyncHttpxClient(base_url=url, timeout=timeout, event_hooks=hooks)
+    return openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0, http_client=client)
+
+
+async def refuse_other_hosts(response: Any) -> None:
+    """Raises `EngineError` where a server sends the client on to another host, which would be given the prompts."""
+    if response.has_redirect_location:
+        target = response.url.join(response.headers["location"])
+        if (target.host, target.port) != (response.url.host, response.url.port):
+            raise EngineError(
+                f"{response.url.host}: sends requests on to {target.host!r:.100}, port {target.port}; if you trust it, "
+                "give that address as --endpoint."
+            )
 
 
 async def learn(endpoint: Endpoint, client: Any, model: str) -> None:
@@ -337,6 +371,8 @@ async def learn(endpoint: Endpoint, client: Any, model: str) -> None:
         listed = [item async for item in client.models.list()]
         names, owners = [str(item.id) for item in listed], [item.owned_by for item in listed]
     except Exception as error:
+        if (ours := _ours(error)) is not None:
+            raise ours from None
         status = getattr(error, "status_code", 0)
         if status == 401:
             raise EngineError(f"{endpoint.name}: refused the key ({one_line(error)}); set {KEY_VARIABLE}.") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from probes.engines import Request, Source
 from probes.store.arm import Arm
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)

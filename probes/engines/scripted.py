@@ -7,7 +7,7 @@ Does not own: anything measured. Every draw it makes carries the engine name `sc
 from collections.abc import Iterator, Mapping, Sequence
 
 from probes.engines import Request, uniforms
-from probes.store.store import Draw
+from probes.store.draws import Draw
 
 
 class ScriptedEngine:

@@ -12,7 +12,7 @@ import torch
 
 from probes.engines import Request, uniforms
 from probes.store.arm import Arm
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import EngineError
 from rlvr.models.batch import Completion, DecodeRequest
 from rlvr.models.decoder import MAX_ROWS, Decoder

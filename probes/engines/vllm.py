@@ -20,7 +20,7 @@ from typing import Any
 
 from probes.engines import Request, consecutive_runs, seed_of
 from probes.store.arm import Arm, Sampling
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import EngineError
 from rlvr.models.loading import ADAPTER_FILE, gguf_file
 

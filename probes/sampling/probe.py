@@ -15,7 +15,8 @@ from probes.engines import Engine, Request
 from probes.sampling.judging import Judge, judge
 from probes.statistics.plan import Plan
 from probes.store.arm import Sampling
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.problems.prompts import Prompt, PromptFormat
@@ -66,11 +67,11 @@ def run_probe(
         progress: an object with `total`, `update(num_draws)` and `refresh()`, for example tqdm; or None.
 
     Raises:
-        StoreError: another process writes as this writer, or the disk is full.
+        StoreError: another process writes as this writer or draws for these problems, or the disk is full.
         EngineError: the engine cannot go on. What it delivered is stored and judged.
     """
     mine = {problem.problem_id: problem for problem in problems}
-    with store.writing():
+    with store.writing(mine):
         judge(store, mine, verifier)
         while requests := owed_requests(store, mine, prompts, plan, verifier.verifier_id):
             expect(progress, sum(len(request.draw_indices) for request in requests))
@@ -108,7 +109,7 @@ def batched(stream: Iterator[Sequence[Draw]]) -> Iterator[list[Draw]]:
     try:
         for draws in stream:
             batch.extend(draws)
-            if len(batch) >= FLUSH_DRAWS or time.monotonic() - started >= FLUSH_S:
+            if len(batch) >= FLUSH_DRAWS or (batch and time.monotonic() - started >= FLUSH_S):
                 yield batch
                 batch, started = [], time.monotonic()
     except Exception:

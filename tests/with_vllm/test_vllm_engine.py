@@ -10,7 +10,7 @@ from probes.engines import Request
 from probes.engines.transformers import TransformersEngine
 from probes.engines.vllm import PIECE_DRAWS, VllmEngine, own_variables, start_llm, variables_for_one
 from probes.store.arm import Arm, Sampling
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import EngineError
 from rlvr.problems.prompts import Prompt
 from tests.probes.engines.contract import PROBLEMS, EngineContract, Subject, contract_arm, request_for

@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 
 from probes.engines import Engine, Request
 from probes.store.arm import Arm, Sampling, arm_of
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.problems.countdown import countdown_problems
 from rlvr.problems.prompts import PromptFormat
 

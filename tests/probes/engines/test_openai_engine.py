@@ -11,9 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import probes.engines.openai
+import probes.sampling.probe
 from probes.engines import Request
 from probes.engines.openai import OpenAIEngine, server_seed
-from probes.sampling.probe import run_probe
+from probes.sampling.probe import batched, run_probe
 from probes.store.arm import Sampling, declared_arm
 from probes.store.store import ProbeStore
 from rlvr.errors import EngineError
@@ -531,3 +533,52 @@ def test_no_server_and_no_package_are_errors_that_say_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with serving(good) as server, pytest.raises(EngineError, match=r"pip install 'rlvr\[openai\]'"):
         engine_for(server)
+
+
+def test_what_was_answered_becomes_durable_while_a_server_stalls(monkeypatch):
+    """Five answers come, then none: the batch is given out all the same."""
+    monkeypatch.setattr(probes.sampling.probe, "FLUSH_S", 0.2)
+    monkeypatch.setattr(probes.engines.openai, "IDLE_S", 0.1)
+    released = threading.Event()
+
+    def stalls(number, body, chat):
+        if number >= 5:
+            released.wait(HANG_S)
+        return completion()
+
+    with serving(stalls) as server:
+        batches = batched(engine_for(server, timeout_s=HANG_S).sample([Request("p", TEXT, tuple(range(20)))]))
+        found = [next(batches)]
+        while sum(map(len, found)) < 5:
+            found.append(next(batches))
+        assert sum(map(len, found)) == 5
+        released.set()
+        batches.close()
+
+
+@pytest.mark.parametrize("prompt", [TEXT, CHAT])
+def test_a_redirect_to_another_host_is_refused(prompt):
+    """The other host would be given the prompts."""
+    with serving(good) as other:
+        away = {"Location": f"{other.url}/completions"}
+        sends_on = serving(lambda number, body, chat: (307, "away", away))
+        with sends_on as server, pytest.raises(EngineError, match=r"sends requests on to '127\.0\.0\.1'"):
+            draw_all(engine_for(server), prompt=prompt)
+        assert other.bodies == []
+
+
+def test_a_redirect_of_the_list_of_models_is_refused_at_start():
+    with serving(good) as other:
+        away = {"Location": f"{other.url}/models"}
+        with serving(good, models=(307, "away", away)) as server, pytest.raises(EngineError, match="sends requests on"):
+            engine_for(server)
+
+
+@pytest.mark.parametrize(("name", "is_same"), [("m", True), ("m-2026-01-01", True), ("org/m", True), ("x", False)])
+def test_the_model_that_answers_is_the_one_that_was_asked_for(name, is_same):
+    with serving(lambda number, body, chat: completion(chat=chat) | {"model": name}) as server:
+        if is_same:
+            draw_all(engine_for(server))
+            return
+        with pytest.raises(EngineError, match="answers with 'x', not 'm'"):
+            draw_all(engine_for(server))
