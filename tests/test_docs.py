@@ -31,7 +31,7 @@ ADDED = {
     "probes sample --model testbed:countdown-tiny": "--max-draws 8 --k-max 2 --first-look 8",
     "probes sample": "--max-draws 8 --k-max 2 --first-look 8 --max-new-tokens 8",
     "probes import": "--metric exact_match,strict",
-    "probes watch": "--max-draws 8 --k-max 2 --max-new-tokens 8 --once",
+    "probes watch": "--max-draws 8 --k-max 2 --max-new-tokens 8 --once --verifier tests.length_verifier:even_length",
     "python scripts/search_learning_rate.py": "--help",
 }
 # What no test can run, and what runs it.

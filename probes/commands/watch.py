@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from probes.commands.common.options import DIR, json_option, measurement_options, plan_options
 from probes.commands.common.output import print_json
 from probes.commands.sample import engine_options, read_engine_options
+from rlvr.console import echo
 
 if TYPE_CHECKING:
     from probes.sampling.watch import Watch
@@ -35,7 +36,6 @@ FROM_MANIFEST = {
     "probe_stop_at": "stop_at",
     "probe_give_up_at": "give_up_at",
     "dtype": "dtype",
-    "trust_remote_code": "trust_remote_code",
     "model_name_or_path": "base",
 }
 
@@ -54,31 +54,59 @@ FROM_MANIFEST = {
 def watch(ctx: click.Context, /, run_dir: Path, once: bool, poll_s: float, as_json: bool, **flags: Any) -> None:
     """Probe the checkpoints in RUN_DIR as they appear, until the run is finished, and keep its report up to date.
 
-    In a run made by `rlvr train` everything is known from its manifest. In the folder of another trainer give at least
-    --problems and --verifier.
+    In a run made by `rlvr train` the manifest says what to measure; what runs code is taken from the command line only:
+    --verifier package.module:function, an isolation of programs, --trust-remote-code. In the folder of another trainer
+    give at least --problems and --verifier.
     """
     from probes.sampling.watch import watch_run
 
-    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    entries = watch_run(read_watch(run_dir, flags, given), poll_s, once, show_progress=not as_json)
+    entries = watch_run(read_watch(ctx, run_dir, flags), poll_s, once, show_progress=not as_json)
     if as_json:
         print_json({"report": str(run_dir / "report.html"), "steps": [entry.step for entry in entries]})
         return
     for entry in entries:
-        click.echo(f"step {entry.step}: {entry.store}, {entry.seconds} s")
-    click.echo(f"report: {run_dir / 'report.html'}" if entries else f"{run_dir}: no whole checkpoint to probe")
+        echo(f"step {entry.step}: {entry.store}, {entry.seconds} s")
+    echo(f"report: {run_dir / 'report.html'}" if entries else f"{run_dir}: no whole checkpoint to probe")
 
 
-def read_watch(run_dir: Path, flags: dict[str, Any], given: set[str]) -> "Watch":
+def require_no_code(recipe: dict[str, Any], given: set[str], run_dir: Path) -> None:
+    """Raises `UsageError` where the manifest, which may be a stranger's, wishes for code that no flag has allowed."""
+    from rlvr.verifiers import needs_trust
+
+    verifier = recipe.get("verifier")
+    if verifier and "verifier" not in given and needs_trust(str(verifier)):
+        raise click.UsageError(
+            f"{run_dir}/manifest.json wishes for the verifier {str(verifier)!r:.200}, which runs code that does not "
+            f"come with rlvr. If you trust it, give --verifier {str(verifier)!r:.200}."
+        )
+    if recipe.get("trust_remote_code") and "trust_remote_code" not in given:
+        echo(
+            f"note: {run_dir}/manifest.json wishes for trust_remote_code; it stays off. If you trust the code that "
+            "comes with the model, give --trust-remote-code.",
+            err=True,
+        )
+
+
+def read_watch(ctx: click.Context, run_dir: Path, flags: dict[str, Any]) -> "Watch":
     """Returns what to watch: flags that were given, then the run's manifest, then defaults."""
     from probes.commands.common.measurement import read_measurement
     from probes.results.summary import RunFacts
     from probes.sampling.watch import Watch, read_manifest
 
     recipe = read_manifest(run_dir).get("recipe", {})
-    for key, name in FROM_MANIFEST.items():
-        if recipe.get(key) is not None and name not in given:
-            flags[name] = recipe[key]
+    if not isinstance(recipe, dict):
+        raise click.UsageError(f"{run_dir}/manifest.json: its recipe is no JSON object; restore the file.")
+    given = {name for name in flags if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    taken = {key: name for key, name in FROM_MANIFEST.items() if recipe.get(key) is not None and name not in given}
+    options = {option.name: option for option in ctx.command.params}
+    for key, name in taken.items():
+        try:
+            flags[name] = options[name].type(recipe[key], options[name], ctx)
+        except (click.BadParameter, TypeError) as error:
+            raise click.UsageError(
+                f"{run_dir}/manifest.json: {key}: {recipe[key]!r:.100} cannot be used ({error})."
+            ) from error
+    require_no_code(recipe, given, run_dir)
     for name in ("problems", "verifier"):
         if not flags[name]:
             raise click.UsageError(f"Give --{name}: {run_dir} has no manifest that says it.")

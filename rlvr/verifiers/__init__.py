@@ -108,6 +108,15 @@ BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
 }
 
 
+def needs_trust(text: str) -> bool:
+    """Returns whether a name asks for code that does not come with rlvr, or for programs to run outside the sandbox.
+
+    Such a name is followed where a person wrote it, not where it stands in a folder that somebody else made.
+    """
+    spec = parse_spec(text, field="verifier")
+    return spec.name not in BUILT_IN or spec.options.get("isolation", "namespace") != "namespace"
+
+
 def make_verifier(text: str) -> Verifier:
     """Returns the verifier that `name[?key=value&...]` names.
 

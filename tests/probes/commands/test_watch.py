@@ -14,6 +14,7 @@ from tests import forked
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).parents[3]
+VERIFIER = ("--verifier", "tests.length_verifier:even_length")
 
 
 def run(*arguments):
@@ -33,7 +34,7 @@ def trained(small_recipe, tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_finished_run_is_probed_from_its_manifest(trained):
-    result = run("watch", trained, "--problems", "countdown:probe?num=6", "--json")
+    result = run("watch", trained, "--problems", "countdown:probe?num=6", *VERIFIER, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["steps"] == [0, 2, 4]
     summary = json.loads((trained / "summary.json").read_text())
@@ -43,7 +44,7 @@ def test_a_finished_run_is_probed_from_its_manifest(trained):
     assert (trained / "report.html").exists()
     weights = trained / "checkpoint-2" / "model.safetensors"
     weights.rename(hidden := weights.with_suffix(".hidden"))
-    assert run("watch", trained, "--problems", "countdown:probe?num=6").exit_code == 0, "no model is loaded"
+    assert run("watch", trained, "--problems", "countdown:probe?num=6", *VERIFIER).exit_code == 0, "no model is loaded"
     hidden.rename(weights)
 
 
@@ -79,3 +80,52 @@ def test_a_folder_without_checkpoints_says_so(tmp_path):
     result = run("watch", tmp_path, "--problems", "countdown:probe?num=2", "--verifier", "countdown", "--once")
     assert result.exit_code == 0
     assert "no whole checkpoint to probe" in result.output
+
+
+EVIL = """
+from pathlib import Path
+(Path(__file__).parent / "ran").touch()
+def judge(problem, completion):
+    return True
+"""
+
+
+@pytest.mark.parametrize("verifier", ["evil_judge:judge", "code?isolation=none", "code?isolation=process"])
+def test_what_runs_code_is_never_taken_from_a_manifest(verifier, tmp_path, monkeypatch):
+    """A stranger's folder, in which the reader stands: the module of its manifest is not imported."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil_judge.py").write_text(EVIL)
+    recipe = {"verifier": verifier, "probe_problems": "countdown:probe?num=2", "trust_remote_code": True}
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "rlvr.run/1", "recipe": recipe}))
+    result = run("watch", tmp_path, "--once")
+    assert result.exit_code == 2
+    assert f"wishes for the verifier {verifier!r}" in result.output
+    assert f"give --verifier {verifier!r}" in result.output
+    assert not (tmp_path / "ran").exists()
+
+
+def test_trust_in_a_models_code_is_never_taken_from_a_manifest(tmp_path):
+    recipe = {"verifier": "countdown", "probe_problems": "countdown:probe?num=2", "trust_remote_code": True}
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "rlvr.run/1", "recipe": recipe}))
+    (tmp_path / "model").mkdir()
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\n"
+    (tmp_path / "model/configuration_evil.py").write_text(code)
+    config = {"model_type": "evil", "auto_map": {"AutoConfig": "configuration_evil.Config"}}
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    result = run("watch", tmp_path, "--once", "--base", tmp_path / "model")
+    assert "wishes for trust_remote_code; it stays off" in result.output
+    assert result.exit_code == 2
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [[1], "text", {"probe_k_max": "many"}, {"probe_temperature": [1]}, {"probe_max_draws": {}}, {"verifier": 3}],
+)
+def test_a_manifest_of_odd_values_is_one_clear_error(recipe, tmp_path):
+    usual = {"verifier": "countdown", "probe_problems": "countdown:probe?num=2"}
+    content = {"recipe": usual | recipe if isinstance(recipe, dict) else recipe}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    result = run("watch", tmp_path, "--once")
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
