@@ -8,7 +8,8 @@
     scoring      what a model says of stored draws: perplexity, token entropy
     results      what a run or a comparison came to, as JSON
     report       how it is shown: page, figures, words, terminal
-    sampling     the measurement itself: probe, callback, watch, doctor; read `sampling/probe.py` first
+    sampling     the measurement itself: probe, callback, watch; read `sampling/probe.py` first
+    upkeep       what is wrong with a store, mending it, copying it
     commands     the command `probes`, a file a subcommand
 
 Owns: measurement, and the files that it leaves.

@@ -8,13 +8,13 @@ import click
 
 from probes.commands.analyze import analyze
 from probes.commands.compare import compare
-from probes.commands.doctor import doctor
 from probes.commands.estimate import estimate
 from probes.commands.importing import import_
 from probes.commands.plan import plan
 from probes.commands.report import report
 from probes.commands.sample import sample
 from probes.commands.schema import schema
+from probes.commands.upkeep import backup, doctor
 from probes.commands.verify import verify
 from probes.commands.watch import watch
 from rlvr import __version__
@@ -27,7 +27,7 @@ def main() -> None:
     """Measure language models by large-k pass@k: sample, verify, estimate, compare, analyze, report."""
 
 
-for command in (plan, sample, verify, estimate, compare, analyze, report, schema, watch, doctor, import_):
+for command in (plan, sample, verify, estimate, compare, analyze, report, schema, watch, doctor, backup, import_):
     main.add_command(command)
 
 

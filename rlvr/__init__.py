@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlvr.problems import Problem, ProblemSet, load_problems
     from rlvr.verifiers import make_verifier
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Problem", "ProblemSet", "load_problems", "make_verifier"]
 
 _HOMES = {

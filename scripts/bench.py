@@ -183,7 +183,8 @@ def fill_store(path: Path, num_problems: int, num_draws: int) -> list[int]:
     """Makes a store of scripted draws, judged; returns the number of correct ones of each problem."""
     from probes.statistics.outcomes import CODES
     from probes.store.arm import declared_arm
-    from probes.store.store import Draw, ProbeStore
+    from probes.store.draws import Draw
+    from probes.store.store import ProbeStore
     from rlvr.problems import Problem, ProblemSet
     from rlvr.verifiers.verdicts import Outcome, Verdict
 
@@ -194,8 +195,9 @@ def fill_store(path: Path, num_problems: int, num_draws: int) -> list[int]:
     for number, problem in enumerate(problems):
         key, num_correct = problem.problem_id, number % (num_draws // 2)
         outcomes = [Outcome.CORRECT if index < num_correct else Outcome.WRONG for index in range(num_draws)]
-        store.add_draws([Draw(key, index, "an answer " * 20, 50, False, "scripted") for index in range(num_draws)])
-        store.add_verdicts("v", [(key, index, verdicts[outcome]) for index, outcome in enumerate(outcomes)])
+        draws = [Draw(key, index, "an answer " * 20, 50, False, "scripted") for index in range(num_draws)]
+        store.add_draws(draws)
+        store.add_verdicts("v", [(draw, verdicts[outcome]) for draw, outcome in zip(draws, outcomes, strict=True)])
         correct.append(num_correct)
     return correct
 

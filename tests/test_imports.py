@@ -34,6 +34,7 @@ ORDER = (
     "probes.results",
     "probes.report",
     "probes.sampling",
+    "probes.upkeep",
     "probes.commands",
     "probes",
     "rlvr.jobs",

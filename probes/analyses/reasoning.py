@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from probes.statistics.estimators import Counts, PassAtK, pass_at_k
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import InputError
 from rlvr.problems import Problem
 

@@ -3,7 +3,7 @@
     plan, sample, watch, verify     making draws and verdicts
     estimate, compare, analyze      numbers from them
     report, schema                  how they are shown
-    doctor, importing               damage, and logs of other tools
+    upkeep, importing               damage, repair, copies; logs of other tools
     common                          what several of these share
 
 Owns: flags, progress, and what is printed.

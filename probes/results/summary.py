@@ -23,8 +23,9 @@ from probes.statistics.estimators import Counts, error_bounds
 from probes.statistics.intervals import StepComparison, compare_counts, crossing
 from probes.statistics.plan import k_grid
 from probes.store.checkpoints import log_history
-from probes.store.files import plain, read_json, write_atomically
+from probes.store.files import plain, read_json
 from probes.store.index import ProbeIndex
+from rlvr.durable import write_atomically
 from rlvr.errors import InputError
 
 TRAINING_KEYS = (

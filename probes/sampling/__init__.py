@@ -5,7 +5,6 @@
     sample     sampling a store from a model's name, alone or under a launcher
     callback   probing while a trainer trains
     watch      probing the checkpoints of a run as they appear
-    doctor     what is wrong with a store, and what it owes
 
 Owns: the order of things in a measurement.
 Does not own: engines, stores, estimates; each has a room of its own.

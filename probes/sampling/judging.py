@@ -15,7 +15,8 @@ from types import TracebackType
 
 from tqdm.auto import tqdm
 
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.problems import Problem
 from rlvr.verifiers import Verifier
 from rlvr.verifiers.verdicts import Verdict, account_for_truncation
@@ -23,7 +24,7 @@ from rlvr.verifiers.verdicts import Verdict, account_for_truncation
 JUDGE_CHUNK = 4096  # draws judged in one call
 MAX_WAITING = 4  # batches that wait for their verdicts; then the engine waits
 
-Rows = list[tuple[str, int, Verdict]]
+Rows = list[tuple[Draw, Verdict]]
 
 
 class Judge:
@@ -88,9 +89,7 @@ def judge(
 
 
 def verdicts_of(draws: Sequence[Draw], problems: Mapping[str, Problem], verifier: Verifier) -> Rows:
-    """Returns (problem_id, draw_index, verdict) of each draw, truncation accounted for."""
+    """Returns each draw with its verdict, truncation accounted for."""
     verdicts = verifier.verify([(problems[draw.problem_id], draw.completion) for draw in draws])
-    return [
-        (draw.problem_id, draw.draw_index, account_for_truncation(verdict, draw.truncated))
-        for draw, verdict in zip(draws, verdicts, strict=True)
-    ]
+    judged = zip(draws, verdicts, strict=True)
+    return [(draw, account_for_truncation(verdict, draw.truncated)) for draw, verdict in judged]

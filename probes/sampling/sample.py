@@ -42,7 +42,7 @@ def draw_share(
     """Makes and judges the draws that one process owes."""
     mine = shard(what.problems, process, num_processes)
     ids = {problem.problem_id for problem in mine}
-    with store.writing():
+    with store.writing(ids):
         judge(store, {problem.problem_id: problem for problem in mine}, what.verifier)
     if not store.outcomes(what.verifier.verifier_id).of(ids).owed(what.plan):
         return

@@ -28,7 +28,8 @@ import numpy.typing as npt
 
 from probes.scoring.token_scores import TokenScores, score_draws, scoring_prompts
 from probes.statistics.outcomes import CODES, NOT_JUDGED
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.errors import InputError, StoreError
 from rlvr.verifiers.verdicts import Outcome
 

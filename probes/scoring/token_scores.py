@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.errors import EngineError, InputError
 from rlvr.models.decoder import first_line, forward_arguments, has_plain_cache, is_out_of_memory
 from rlvr.problems.prompts import Prompt, PromptFormat, eos_token_ids

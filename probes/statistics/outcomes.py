@@ -160,6 +160,10 @@ class Outcomes:
         looks = tuple(sorted({num_draws for num_draws in judged.values() if num_draws > 0}))
         return replace(plan, looks=looks, give_up_at=plan.give_up_at and judged[plan.give_up_at])
 
+    def judged_as(self, code: int) -> "Outcomes":
+        """Returns these outcomes with every draw that is not judged counted as of one outcome."""
+        return replace(self, code_PD=np.where(self.code_PD == NOT_JUDGED, np.int8(code), self.code_PD))
+
     def _errors_as(self, code: int) -> "Outcomes":
         return replace(self, code_PD=np.where(self.code_PD == ERROR, np.int8(code), self.code_PD))
 

@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from probes.store.files import write_atomically
-from rlvr.errors import StoreError
+from probes.store.files import read_checked, write_checked
+from probes.store.versions import NEEDS
+from rlvr.errors import StoreDamageError, StoreNewerError
+
+FORMAT = "probes.index/2"  # version 1 was a list of entries and nothing else
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,26 @@ class ProbeIndex:
         """Returns the entries, ordered by step; none if nothing was probed.
 
         Raises:
-            StoreError: the file cannot be read.
+            StoreDamageError: the file cannot be read, or was changed.
+        StoreNewerError: a newer program wrote it.
         """
         if not self.file.exists():
             return []
         try:
-            return [ProbeEntry(**entry) for entry in json.loads(self.file.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError) as error:
-            raise StoreError(f"{self.file}: cannot be read ({error}); delete it and start the run again.") from error
+            return [ProbeEntry(**entry) for entry in self._listed()]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StoreDamageError(f"{self.file}: cannot be read ({error!r:.200}); restore the file.") from error
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """Returns the entries as JSON, of any version: the first had a bare list."""
+        if isinstance(found := json.loads(self.file.read_text(encoding="utf-8")), list):
+            return found
+        if (name := found["format"]) != FORMAT:
+            raise StoreNewerError(
+                f"{self.file}: has format {name!r:.100}, this program knows up to {FORMAT}; it needs "
+                f"{found.get('needs', 'a newer rlvr')!r:.100}."
+            )
+        return read_checked(self.file)["entries"]  # type: ignore[no-any-return]
 
     def holds(self, entry: ProbeEntry) -> bool:
         """Returns whether the same probe (step, store, plan, verifier) stands here already."""
@@ -69,7 +84,8 @@ class ProbeIndex:
         kept = [other for other in self.entries() if other.step != entry.step]
         entries = sorted([*kept, self._relative(entry)], key=lambda each: each.step)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.file, json.dumps([asdict(each) for each in entries], indent=1))
+        listed = [asdict(each) for each in entries]
+        write_checked(self.file, {"format": FORMAT, "needs": NEEDS, "entries": listed})
 
     def _relative(self, entry: ProbeEntry) -> ProbeEntry:
         """Returns the entry with the store's path relative to the run folder, so that the run can be moved."""

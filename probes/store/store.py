@@ -1,15 +1,16 @@
 """The store: durable draws of one arm on one problem set, and verdicts beside them.
 
-Owns: the folder of one probe, what its rows mean, and who may write.
-Does not own: its SQLite files (`probes.store.writer_files`), which draws are owed (`probes.statistics.plan`,
-`probes.statistics.outcomes`), how they are made (`probes.engines`) or judged (`rlvr.verifiers`).
+Owns: the folder of one probe and what its rows mean.
+Does not own: its SQLite files (`probes.store.writer_files`), who may write (`probes.store.claims`), which draws are
+owed (`probes.statistics.plan`, `probes.statistics.outcomes`), how they are made (`probes.engines`) or judged
+(`rlvr.verifiers`).
 
 Layout of a store:
 
     probe.json               format, arm, problem set id, sampling; written once, atomically
     problems.jsonl           the problems, so that the store can be read alone
     plan.json                the plan under which draws were made last; absent where their number was fixed elsewhere
-    writer-00000.lock        held while writer 0 writes
+    writer-00000.lock        held while writer 0 writes; names the problems that it draws for
     draws-00000.sqlite       draws of writer 0; one file a writer, so no two processes write one file
     verdicts-00000.sqlite    verdicts of writer 0, one row per verifier and draw; can be deleted and made again
 
@@ -17,61 +18,48 @@ A draw is durable when `add_draws` returns: one transaction, synchronised to dis
 batch in flight.
 """
 
-import fcntl
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import compress, product
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from probes.statistics.estimators import Counts
-from probes.statistics.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, Outcomes
+from probes.statistics.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, CodeArray, Outcomes
 from probes.statistics.plan import Plan
+from probes.store import claims
 from probes.store.arm import Arm
-from probes.store.files import disk_errors, read_json, write_atomically
-from probes.store.writer_files import WriterFiles, has_column
-from rlvr.errors import StoreError
+from probes.store.drawn import MAX_DRAWS, Drawn
+from probes.store.draws import Draw, Excerpt
+from probes.store.files import SEE_DOCTOR, disk_errors, read_checked, read_json, write_checked
+from probes.store.sqlite import encode
+from probes.store.versions import FORMAT, FORMATS, NEEDS, VERSION, require_known
+from probes.store.writer_files import KindFile, Row, WriterFiles
+from rlvr.durable import write_atomically
+from rlvr.errors import RlvrError, StoreDamageError, StoreError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
-FORMAT = "probes.store/1"
 MAX_COMPLETION_CHARS = 200_000
-MAX_DRAWS = 2**20  # per problem; bounds the memory that a stray index can ask for
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """One completion made by a probe.
-
-    Attributes:
-        problem_id: of the problem.
-        draw_index: position among the independent draws of this arm and problem, from 0.
-        completion: text without the stop token.
-        num_tokens: generated tokens, the stop token included.
-        truncated: True where the token limit came before a stop token.
-        engine: that made it.
-    """
-
-    problem_id: str
-    draw_index: int
-    completion: str
-    num_tokens: int
-    truncated: bool
-    engine: str
-
-
-class Excerpt(NamedTuple):
-    """Part of a draw: its head, its tail where not all of the text is in the head, and what else is known of it."""
-
-    head: str
-    tail: str
-    num_chars: int
-    num_tokens: int
-    truncated: bool
+MAX_CELLS = 2**31  # of a matrix of outcomes, one byte each
+_VERSION = {"format": FORMAT, "needs": NEEDS}
+_CODES: dict[str | None, int] = {None: NOT_JUDGED, **{outcome.value: code for outcome, code in CODES.items()}}
+_OF_DRAW = ("completion", "num_tokens", "truncated", "engine", "checksum")
+_OF_VERDICT = ("outcome", "answer", "reason")
+_INSERT_DRAW = (
+    "INSERT INTO draws (problem_id, draw_index, completion, num_tokens, truncated, engine, checksum) "
+    "VALUES (?, ?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), ?)"
+)
+_INSERT_VERDICT = (
+    "INSERT OR REPLACE INTO verdicts (verifier_id, problem_id, draw_index, outcome, answer, reason, other, judged) "
+    "VALUES (?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?, ?)"
+)
 
 
 class ProbeStore:
@@ -87,12 +75,16 @@ class ProbeStore:
         self.writer = writer
         self.files = WriterFiles(path, writer)
         description = read_json(path / "probe.json")
-        if description.get("format") != FORMAT:
-            raise StoreError(f"{path}: format {description.get('format')!r} is not {FORMAT!r}; use another folder.")
-        self.arm = Arm.from_json(description["arm"])
-        self.problem_set_id: str = description["problem_set_id"]
-        self.problem_set_name: str = description["problem_set_name"]
-        self.num_duplicates: int = description["num_duplicates"]
+        require_known(description, path)
+        description = read_checked(path / "probe.json")
+        self.version = FORMATS[description["format"]]
+        try:
+            self.arm = Arm.from_json(description["arm"])
+            self.problem_set_id = str(description["problem_set_id"])
+            self.problem_set_name = str(description["problem_set_name"])
+            self.num_duplicates = int(description["num_duplicates"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path / 'probe.json'}: lacks a part ({error!r:.100}); restore the file.") from error
 
     @classmethod
     def create(cls, path: Path, arm: Arm, problems: ProblemSet, writer: int = 0) -> "ProbeStore":
@@ -106,7 +98,7 @@ class ProbeStore:
             with disk_errors(path):
                 path.mkdir(parents=True, exist_ok=True)
                 write_atomically(path / "problems.jsonl", "".join(_problem_line(problem) for problem in problems))
-                write_atomically(path / "probe.json", json.dumps(_describe(arm, problems), indent=1))
+                write_checked(path / "probe.json", _describe(arm, problems))
         store = cls(path, writer)
         store.require(arm, problems)
         return store
@@ -136,15 +128,23 @@ class ProbeStore:
             )
 
     def problems(self) -> list[Problem]:
-        """Returns the problems of the store, in their order."""
-        lines = (self.path / "problems.jsonl").read_text(encoding="utf-8").splitlines()
-        return [Problem(**json.loads(line)) for line in lines]
+        """Returns the problems of the store, in their order.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        file = self.path / "problems.jsonl"
+        try:
+            lines = file.read_text(encoding="utf-8").split("\n")
+            return [Problem(**json.loads(line)) for line in lines if line]
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise StoreError(f"{file}: cannot be read ({error}); restore the file.") from error
 
     def add_draws(self, draws: Sequence[Draw]) -> None:
         """Makes draws durable: all of them when this returns, none if it raises.
 
         Raises:
-            StoreError: a draw index of a problem is there already, or a completion is too long.
+            StoreError: a draw index of a problem is there already, a completion is too long, or a number too large.
             StoreFullError: the disk is full.
         """
         if stray := next((d for d in draws if not 0 <= d.draw_index < MAX_DRAWS), None):
@@ -154,59 +154,85 @@ class ProbeStore:
                 f"{self.path}: a completion has {len(too_long.completion)} characters, at most "
                 f"{MAX_COMPLETION_CHARS} are stored; lower probe_max_new_tokens."
             )
-        rows = [
-            (d.problem_id, d.draw_index, _storable(d.completion), d.num_tokens, d.truncated, d.engine) for d in draws
-        ]
-        with self.files.writing("draws") as connection:
-            connection.executemany("INSERT INTO draws VALUES (?, ?, ?, ?, ?, ?)", rows)
+        if strange := next((d for d in draws if not -1 <= d.num_tokens < 2**63), None):
+            raise StoreError(
+                f"{self.path}: a draw has {strange.num_tokens} tokens; expected a count, or -1: not known."
+            )
+        with self._written("draws") as connection:
+            insert_draws(connection, draws)
 
-    def add_verdicts(self, verifier_id: str, verdicts: Iterable[tuple[str, int, Verdict]]) -> None:
-        """Stores (problem_id, draw_index, verdict) rows; a verifier's later verdict replaces its earlier one."""
+    def add_verdicts(self, verifier_id: str, verdicts: Iterable[tuple[Draw, Verdict]]) -> None:
+        """Stores what a verifier says of draws; its later verdict on a draw replaces its earlier one."""
         rows = [
-            (verifier_id, p, i, v.outcome.value, _or_none(v.answer), _storable(v.reason), v.other and v.other.value)
-            for p, i, v in verdicts
+            (
+                verifier_id,
+                d.problem_id,
+                d.draw_index,
+                v.outcome.value,
+                None if v.answer is None else encode(v.answer),
+                encode(v.reason),
+                v.other and v.other.value,
+                d.checksum,
+            )
+            for d, v in verdicts
         ]
-        with self.files.writing("verdicts") as connection:
-            if not has_column(connection, "verdicts", "other"):
-                connection.execute("ALTER TABLE verdicts ADD COLUMN other TEXT")
-            connection.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        with self._written("verdicts") as connection:
+            connection.executemany(_INSERT_VERDICT, rows)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def _written(self, kind: str) -> Iterator[sqlite3.Connection]:
+        """One durable transaction; a store of an older version becomes one of this version first."""
+        if self.version < VERSION:
+            with disk_errors(self.path):
+                write_checked(self.path / "probe.json", {**read_checked(self.path / "probe.json"), **_VERSION})
+            self.version = VERSION
+        with self.files.writing(kind) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, problem_ids: Iterable[str] | None = None) -> Iterator[None]:
         """Holds the right to write as this writer, so that two programs never make the same draws.
 
-        The operating system frees it when the process ends, however it ends.
+        Args:
+            problem_ids: that draws will be made for; all of the store by default, none where only verdicts are written.
 
         Raises:
-            StoreError: another process holds it.
+            StoreError: another process writes as this writer, or makes draws for one of the problems.
         """
-        file = self.path / f"writer-{self.writer:05d}.lock"
-        with disk_errors(file), file.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(
-                    f"{self.path}: another process is writing here; wait until it ends, or use another folder."
-                ) from error
+        claimed = [problem.problem_id for problem in self.problems()] if problem_ids is None else problem_ids
+        with claims.writing(self.path, self.writer, claimed):
+            self.files.undo_cut_commits()
             yield
 
     def set_plan(self, plan: Plan) -> None:
         """Notes the plan under which draws are made from now on; a longer plan of the same kind keeps all draws."""
         with disk_errors(self.path):
-            write_atomically(self.path / "plan.json", json.dumps(plan.to_json()))
+            write_checked(self.path / "plan.json", plan.to_json())
 
     def plan(self) -> Plan | None:
         """Returns the plan noted last; None where the numbers of draws do not depend on their outcomes."""
         file = self.path / "plan.json"
-        return Plan.from_json(read_json(file)) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return Plan.from_json(read_checked(file))
+        except (TypeError, KeyError, ValueError, RlvrError) as error:
+            raise StoreError(f"{file}: is no plan ({error}); restore the file.") from error
 
     def draws(self, problem_id: str | None = None) -> Iterator[Draw]:
-        """Yields stored draws of one problem or of all, in no particular order."""
-        where, values = ("", ()) if problem_id is None else (" WHERE problem_id = ?", (problem_id,))
-        columns = "problem_id, draw_index, completion, num_tokens, truncated, engine"
-        query = f"SELECT {columns} FROM draws{where}"  # noqa: S608 - two fixed texts
-        for key, index, completion, num_tokens, truncated, engine in self.files.rows("draws", query, values):
-            yield Draw(key, index, completion, num_tokens, bool(truncated), engine)
+        """Yields stored draws of one problem or of all, in no particular order.
+
+        Raises:
+            StoreDamageError: a draw does not match its checksum.
+        """
+        yield from self._draws(None if problem_id is None else [problem_id])
+
+    def _draws(self, problem_ids: Sequence[str] | None = None) -> Iterator[Draw]:
+        with self.files.opened("draws") as files:
+            for file in files:
+                for key in file.problem_ids() if problem_ids is None else problem_ids:
+                    for row in file.rows(key, _OF_DRAW):
+                        yield self._draw(key, row)
 
     def excerpts(self, indices: Mapping[str, Sequence[int]], max_chars: int) -> dict[tuple[str, int], Excerpt]:
         """Returns head and tail of some draws by (problem_id, draw_index); reads no other draw.
@@ -215,97 +241,131 @@ class ProbeStore:
             indices: draw indices by problem.
             max_chars: of the head, and of the tail; a text of up to twice as many characters is all in its head.
         """
-        query = (
-            "SELECT draw_index, completion, num_tokens, truncated FROM draws WHERE problem_id = ?1 AND draw_index IN "
-            "(SELECT value FROM json_each(?2))"
-        )
-        rows = self._rows_of_problems("draws", query, (), indices)
-        return {
-            (key, index): Excerpt(*_head_and_tail(text, max_chars), len(text), num_tokens, bool(truncated))
-            for key, (index, text, num_tokens, truncated) in rows
-        }
+        found = {}
+        with self.files.opened("draws") as files:
+            for file, (key, wanted) in product(files, indices.items()):
+                for row in file.rows_at(key, wanted, _OF_DRAW):
+                    found[key, row[0]] = Excerpt.of(self._draw(key, row), max_chars)
+        return found
 
-    def verdicts_at(self, verifier_id: str, indices: Mapping[str, Sequence[int]]) -> dict[tuple[str, int], Verdict]:
-        """Returns a verifier's verdicts of some draws by (problem_id, draw_index), given the indices by problem."""
-        query = (
-            "SELECT draw_index, outcome, answer, reason FROM verdicts WHERE verifier_id = ?1 AND problem_id = ?2 AND "
-            "draw_index IN (SELECT value FROM json_each(?3))"
-        )
-        rows = self._rows_of_problems("verdicts", query, (verifier_id,), indices)
-        settled = _settled(((key, row[0]), *row[1:]) for key, row in rows)
-        return {key: Verdict(Outcome(row[0]), *row[1:]) for key, row in settled.items()}
-
-    def _rows_of_problems(
-        self, kind: str, query: str, values: Sequence[Any], indices: Mapping[str, Sequence[int]]
-    ) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Yields (problem_id, row) of a query that is made once for each problem in each writer's file."""
-        for connection in self.files.connections(kind):
-            for key, wanted in indices.items():
-                for row in connection.execute(query, (*values, key, json.dumps(list(wanted)))):
-                    yield key, row
+    def _draw(self, problem_id: str, row: Row) -> Draw:
+        """Returns the draw of a row, which must match its checksum; rows of version 1 have none."""
+        index, completion, num_tokens, truncated, engine, checksum = row
+        is_draw = tuple(map(type, row[:5])) == (int, str, int, int, str)
+        draw = Draw(problem_id, index, completion, num_tokens, bool(truncated), engine)
+        if not is_draw or (checksum is not None and checksum != draw.checksum):
+            raise StoreDamageError(
+                f"{self.path}: draw {index} of problem {problem_id!r:.40} does not match its checksum: the file was "
+                f"changed or damaged{SEE_DOCTOR}"
+            )
+        return draw
 
     def sizes(self) -> Iterator[tuple[str, int, int, bool]]:
         """Yields (problem_id, draw_index, num_tokens, truncated) of every draw, in no particular order."""
-        query = "SELECT problem_id, draw_index, num_tokens, truncated FROM draws"
-        for problem_id, draw_index, num_tokens, truncated in self.files.rows("draws", query):
-            yield problem_id, draw_index, num_tokens, bool(truncated)
+        with self.files.opened("draws") as files:
+            for file in files:
+                for key in file.problem_ids():
+                    for index, num_tokens, truncated in file.rows(key, ("num_tokens", "truncated")):
+                        yield key, index, num_tokens, bool(truncated)
 
     def totals(self, num_first: int) -> Iterator[tuple[str, int, int, int, int]]:
         """Yields sums over the first draws of each problem, one or more rows a problem.
 
         A row is (problem_id, draws, draws cut at the token limit, draws of known length, their tokens).
         """
-        query = (
-            "SELECT problem_id, COUNT(*), SUM(truncated), SUM(num_tokens >= 0), SUM(MAX(num_tokens, 0)) FROM draws "
-            "WHERE draw_index < ? GROUP BY problem_id"
-        )
-        for problem_id, *sums in self.files.rows("draws", query, (num_first,)):
-            yield problem_id, *sums
+        with self.files.opened("draws") as files:
+            for file in files:
+                for key in file.problem_ids():
+                    draws = [self._draw(key, row) for row in file.rows(key, _OF_DRAW, num_first=num_first)]
+                    known = [draw.num_tokens for draw in draws if draw.num_tokens >= 0]
+                    yield key, len(draws), sum(draw.truncated for draw in draws), len(known), sum(known)
+
+    def require_each_once(self) -> None:
+        """Raises `StoreError` where two writers made the same draw, or a row is of no problem of this store."""
+        with self.files.opened("draws") as files:
+            for key in self._known(files):
+                Drawn.of(files, key, self.path)
 
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
-        return {row[0] for row in self.files.rows("draws", "SELECT DISTINCT engine FROM draws")}
+        query = "SELECT DISTINCT engine FROM draws WHERE problem_id = ?"
+        with self.files.opened("draws") as files:
+            return {row[0] for file in files for key in file.problem_ids() for row in file.query(query, (key,))}
 
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
         outcomes = self.outcomes(verifier_id)
-        waiting = np.isin(outcomes.code_PD, (NOT_JUDGED, ERROR))
-        row_of = {problem_id: row for row, problem_id in enumerate(outcomes.problem_ids)}
-        if not waiting.any():
-            return
-        for draw in self.draws():
-            if waiting[row_of[draw.problem_id], draw.draw_index]:
-                yield draw
+        is_waiting = np.isin(outcomes.code_PD, (NOT_JUDGED, ERROR))
+        waiting = {key: row_D for key, row_D in zip(outcomes.problem_ids, is_waiting, strict=True) if row_D.any()}
+        yield from (draw for draw in self._draws(list(waiting)) if waiting[draw.problem_id][draw.draw_index])
 
     def answers(self, verifier_id: str, num_first: int = MAX_DRAWS) -> Counter[tuple[str, str, str | None]]:
         """Returns how many of the first draws of each problem have an outcome and an answer.
 
         The keys are (problem_id, outcome, answer). A draw with verdicts of two writers counts once, as in `outcomes`.
         """
-        where, values = "FROM verdicts WHERE verifier_id = ? AND draw_index < ?", (verifier_id, num_first)
-        if self.files.num_writers("verdicts") < 2:  # no draw stands twice in one file
-            rows = self.files.rows("verdicts", f"SELECT problem_id, outcome, answer {where}", values)
-            return Counter(cast("Iterator[tuple[str, str, str | None]]", rows))
-        rows = self.files.rows("verdicts", f"SELECT problem_id, draw_index, outcome, answer {where}", values)
-        settled = _settled(((row[0], row[1]), *row[2:]) for row in rows)
-        return Counter((key[0], *row) for key, row in settled.items())
-
-    def num_repeated_draws(self) -> int:
-        """Returns how many draw indices stand in the files of two writers or more."""
-        if self.files.num_writers("draws") < 2:
-            return 0
-        keys = Counter(self.files.rows("draws", "SELECT problem_id, draw_index FROM draws"))
-        return keys.total() - len(keys)
+        found = self._verdicts(verifier_id, ("outcome", "answer"), num_first=num_first)
+        return Counter((key, *row) for key, rows in found for row in rows.values())
 
     def verdicts(self, verifier_id: str, problem_id: str) -> dict[int, Verdict]:
         """Returns the verdicts of one problem by draw index."""
-        query = "SELECT draw_index, outcome, answer, reason FROM verdicts WHERE verifier_id = ? AND problem_id = ?"
-        settled = _settled(self.files.rows("verdicts", query, (verifier_id, problem_id)))
-        return {index: Verdict(Outcome(row[0]), *row[1:]) for index, row in settled.items()}
+        found = dict(self._verdicts(verifier_id, _OF_VERDICT, [problem_id]))
+        return {index: self._verdict(row) for index, row in found.get(problem_id, {}).items()}
+
+    def verdicts_at(self, verifier_id: str, indices: Mapping[str, Sequence[int]]) -> dict[tuple[str, int], Verdict]:
+        """Returns a verifier's verdicts of some draws by (problem_id, draw_index), given the indices by problem."""
+        found = self._verdicts(verifier_id, _OF_VERDICT, list(indices), indices)
+        return {(key, index): self._verdict(row) for key, rows in found for index, row in rows.items()}
+
+    def _verdict(self, row: Row) -> Verdict:
+        self._code(row[0])
+        return Verdict(Outcome(row[0]), row[1] if row[1] is None else str(row[1]), str(row[2]))
+
+    def _verdicts(
+        self,
+        verifier_id: str,
+        columns: Sequence[str],
+        problem_ids: Iterable[str] | None = None,
+        indices: Mapping[str, Sequence[int]] | None = None,
+        num_first: int = MAX_DRAWS,
+    ) -> Iterator[tuple[str, dict[int, Row]]]:
+        """Yields the verdicts of each problem by draw index, columns as asked for, of the draws that there are.
+
+        A verdict other than `error` goes before an `error` of another writer.
+        """
+        with self.files.opened("draws") as draw_files, self.files.opened("verdicts") as verdict_files:
+            for key in self._known(verdict_files, verifier_id) if problem_ids is None else problem_ids:
+                drawn, settled = None, dict[int, Row]()
+                for file in verdict_files:
+                    if indices is None:
+                        rows = list(file.rows(key, ("judged", *columns), verifier_id, num_first))
+                    else:
+                        rows = file.rows_at(key, indices[key], ("judged", *columns), verifier_id)
+                    drawn = drawn or Drawn.of(draw_files, key, self.path)
+                    for index, _, *row in compress(rows, drawn.is_judged(rows, file.file).tolist()):
+                        if index not in settled or settled[index][0] == Outcome.ERROR:
+                            settled[index] = tuple(row)
+                yield key, settled
+
+    def _known(self, files: Sequence[KindFile], verifier_id: str | None = None) -> list[str]:
+        """Returns the problems of the store, in their order.
+
+        Raises:
+            StoreError: a row in these files is of another problem.
+        """
+        known = [problem.problem_id for problem in self.problems()]
+        wanted = set(known)
+        for file in files:
+            if strange := next((key for key in file.problem_ids(verifier_id) if key not in wanted), None):
+                raise StoreDamageError(
+                    f"{file.file}: a row names problem {strange!r:.40}, which problems.jsonl lacks{SEE_DOCTOR}"
+                )
+        return known
 
     def verifier_ids(self) -> list[str]:
         """Returns the verifiers that have verdicts here, sorted."""
-        return sorted({row[0] for row in self.files.rows("verdicts", "SELECT DISTINCT verifier_id FROM verdicts")})
+        with self.files.opened("verdicts") as files:
+            return sorted({name for file in files for name in file.verifier_ids()})
 
     def require_verifier(self, verifier_id: str | None = None) -> str:
         """Returns the verifier's id if it has verdicts here; the only one where none is given.
@@ -333,42 +393,56 @@ class ProbeStore:
 
     def other_outcomes(self, verifier_id: str) -> Outcomes | None:
         """Returns what became of every draw in the verifier's other mode; None where it has one mode only."""
-        query = "SELECT 1 FROM verdicts WHERE verifier_id = ? AND other IS NOT NULL LIMIT 1"
-        has_other = any(self.files.rows("verdicts", query, (verifier_id,), column="other"))
+        query = "SELECT 1 FROM verdicts WHERE verifier_id = ? AND problem_id = ? AND other IS NOT NULL LIMIT 1"
+        with self.files.opened("verdicts") as files:
+            has_other = any(
+                file.query(query, (verifier_id, key))
+                for file in files
+                if file.has("other")
+                for key in file.problem_ids(verifier_id)
+            )
         return self._outcomes(verifier_id, "other") if has_other else None
 
     def _outcomes(self, verifier_id: str, column: str = "outcome") -> Outcomes:
         """Returns the outcomes that stand in a column of the verdicts: `outcome` or `other`."""
         problems = self.problems()
-        row_of = {problem.problem_id: row for row, problem in enumerate(problems)}
-        drawn = list(self._drawn())
-        code_PD = np.full((len(problems), max((width for _, width, _ in drawn), default=0)), NOT_DRAWN, dtype=np.int8)
-        for key, _, indices in drawn:
-            self._require_known([key], row_of)
-            code_PD[row_of[key], indices] = NOT_JUDGED
-        where = "verifier_id = ? AND draw_index < ?"
-        query = f"SELECT problem_id, draw_index, {column} FROM verdicts WHERE {where}"  # noqa: S608 - fixed texts
-        for rows in self.files.chunks("verdicts", query, (verifier_id, code_PD.shape[1]), column):
-            at = self._positions(rows, row_of)
-            codes = np.array([CODES[row[2]] for row in rows], dtype=np.int8)
-            is_open = (code_PD[at] == NOT_JUDGED) | (code_PD[at] == ERROR)
-            code_PD[at] = np.where(is_open, codes, code_PD[at])
-        clusters = tuple(problem.cluster for problem in problems)
-        return Outcomes(tuple(row_of), clusters, code_PD)
+        with self.files.opened("draws") as draw_files, self.files.opened("verdicts") as verdict_files:
+            keys = self._known([*draw_files, *verdict_files])
+            drawn = [Drawn.of(draw_files, key, self.path) for key in keys]
+            width = max((int(each.index_N[-1]) + 1 for each in drawn if len(each.index_N)), default=0)
+            self._require_bounded(len(keys), width)
+            code_PD = np.full((len(problems), width), NOT_DRAWN, dtype=np.int8)
+            for code_D, key, each in zip(code_PD, keys, drawn, strict=True):
+                code_D[each.index_N] = NOT_JUDGED
+                for file in verdict_files:
+                    rows = list(file.rows(key, ("judged", column), verifier_id))
+                    self._settle(code_D, rows, each.is_judged(rows, file.file))
+        return Outcomes(tuple(keys), tuple(problem.cluster for problem in problems), code_PD)
 
-    def _drawn(self) -> Iterator[tuple[str, int, Any]]:
-        """Yields (problem_id, largest draw index and 1, draw indices) for each writer.
+    def _settle(self, code_D: CodeArray, rows: Sequence[Row], is_judged_V: npt.NDArray[np.bool_]) -> None:
+        """Enters verdicts (draw_index, judged, outcome) on these draws where there is none yet, or an `error`."""
+        code_V = np.array([self._code(row[2]) for row in rows], dtype=np.int8)
+        at_V = np.array([row[0] for row in rows], dtype=np.int64)
+        counts_V = is_judged_V & (code_V != NOT_JUDGED)
+        code_V, at_V = code_V[counts_V], at_V[counts_V]
+        is_open_V = (code_D[at_V] == NOT_JUDGED) | (code_D[at_V] == ERROR)
+        code_D[at_V] = np.where(is_open_V, code_V, code_D[at_V])
 
-        Where the indices have no gap, they are not read one by one.
-        """
-        query = "SELECT problem_id, COUNT(*), MIN(draw_index), MAX(draw_index) FROM draws GROUP BY problem_id"
-        one = "SELECT draw_index FROM draws WHERE problem_id = ?"
-        for connection in self.files.connections("draws"):
-            for key, num, smallest, largest in connection.execute(query):
-                if largest >= MAX_DRAWS:
-                    raise StoreError(f"{self.path}: holds draw {largest}; expected indices below {MAX_DRAWS}.")
-                has_gap = (smallest, largest) != (0, num - 1)
-                yield key, largest + 1, [i for (i,) in connection.execute(one, (key,))] if has_gap else slice(num)
+    def _code(self, outcome: str | None) -> int:
+        """Returns the code of an outcome as it stands in a file; there is none of a second mode that is not there."""
+        try:
+            return _CODES[outcome]
+        except KeyError:
+            raise StoreDamageError(
+                f"{self.path}: a verdict says {outcome!r:.40}; expected one of {', '.join(Outcome)}{SEE_DOCTOR}"
+            ) from None
+
+    def _require_bounded(self, num_problems: int, width: int) -> None:
+        """Raises `StoreError` where a matrix of outcomes would take more memory than any measurement does."""
+        if num_problems * width > MAX_CELLS:
+            raise StoreError(
+                f"{self.path}: holds draw {width - 1} of one of {num_problems} problems: more than {MAX_CELLS} draws."
+            )
 
     def counts(self, verifier_id: str | None = None) -> Counts:
         """Returns n and c of every problem under the plan noted last; see `Outcomes.counts`.
@@ -385,17 +459,14 @@ class ProbeStore:
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
-    def _positions(self, rows: Sequence[Sequence[Any]], row_of: Mapping[str, int]) -> tuple[Any, Any]:
-        """Returns the matrix positions of (problem_id, draw_index, ...) rows."""
-        self._require_known((row[0] for row in rows), row_of)
-        return np.array([row_of[row[0]] for row in rows]), np.array([row[1] for row in rows])
 
-    def _require_known(self, problem_ids: Iterable[str], known: Mapping[str, int]) -> None:
-        """Raises `StoreError` for a problem that the store's problems lack."""
-        if unknown := next((problem_id for problem_id in problem_ids if problem_id not in known), None):
-            raise StoreError(
-                f"{self.path}: a row names problem {unknown}, which problems.jsonl lacks; restore the file."
-            )
+def insert_draws(connection: sqlite3.Connection, draws: Iterable[Draw]) -> None:
+    """Inserts draws into an open file, within the caller's transaction."""
+    rows = (
+        (d.problem_id, d.draw_index, encode(d.completion), d.num_tokens, d.truncated, encode(d.engine), d.checksum)
+        for d in draws
+    )
+    connection.executemany(_INSERT_DRAW, rows)
 
 
 def store_name(arm: Arm, problems: ProblemSet) -> str:
@@ -403,24 +474,10 @@ def store_name(arm: Arm, problems: ProblemSet) -> str:
     return f"{arm.arm_id}-{problems.content_id}"
 
 
-def _settled(rows: Iterable[Sequence[Any]]) -> dict[Any, Any]:
-    """Returns what follows each draw's key, its outcome first; an `error` gives way to another writer's verdict."""
-    settled: dict[Any, Any] = {}
-    for key, *row in rows:
-        if key not in settled or settled[key][0] == Outcome.ERROR:
-            settled[key] = row
-    return settled
-
-
-def _head_and_tail(text: str, max_chars: int) -> tuple[str, str]:
-    """Returns a whole text and nothing, or the first and the last characters of a text longer than twice as many."""
-    return (text, "") if len(text) <= 2 * max_chars else (text[:max_chars], text[-max_chars:])
-
-
 def _describe(arm: Arm, problems: ProblemSet) -> dict[str, Any]:
     """Returns the content of probe.json; the name is for people and the first writer's."""
     return {
-        "format": FORMAT,
+        **_VERSION,
         "arm": arm.to_json(),
         "problem_set_id": problems.content_id,
         "problem_set_name": problems.name,
@@ -436,13 +493,4 @@ def _problem_line(problem: Problem) -> str:
         "meta": dict(problem.meta),
         "cluster": problem.cluster,
     }
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _storable(text: str) -> str:
-    """Returns text that SQLite can hold: lone surrogates replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _or_none(text: str | None) -> str | None:
-    return None if text is None else _storable(text)
+    return json.dumps(row) + "\n"  # ASCII: lone surrogates and odd line ends survive every reader

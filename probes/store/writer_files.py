@@ -1,34 +1,39 @@
 """The SQLite files of a store: one for each writer and kind, `draws` and `verdicts`, read as one.
 
-Owns: their tables, durable transactions, and reading the files of all writers.
-Does not own: what the rows mean (`probes.store`).
+Owns: durable transactions, reading the files of all writers in short transactions, and whether a writer works.
+Does not own: opening what a stranger may have made (`probes.store.sqlite`), tables (`probes.store.versions`), what the
+rows mean (`probes.store.store`).
 
 SQLite's rollback journal is used, not its write-ahead log: that one needs shared memory, which network file systems do
-not give.
+not give. With it a reader holds a writer up: so each query here ends before its rows are used.
 """
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from probes.store.files import disk_errors
+from probes.store.files import SEE_DOCTOR, disk_errors
+from probes.store.sqlite import (
+    BUSY_S,
+    RecoveredCopies,
+    decode,
+    reading,
+    require_harmless,
+    require_schema,
+    undo_cut_commit,
+)
+from probes.store.versions import COLUMNS, columns_of, prepare
+from rlvr.errors import StoreDamageError
+from rlvr.locks import is_held
 
-READ_ROWS = 100_000
-TABLES = {
-    "draws": """
-CREATE TABLE IF NOT EXISTS draws (
-  problem_id TEXT NOT NULL, draw_index INTEGER NOT NULL, completion TEXT NOT NULL, num_tokens INTEGER NOT NULL,
-  truncated INTEGER NOT NULL, engine TEXT NOT NULL, PRIMARY KEY (problem_id, draw_index)
-) WITHOUT ROWID""",
-    "verdicts": """
-CREATE TABLE IF NOT EXISTS verdicts (
-  verifier_id TEXT NOT NULL, problem_id TEXT NOT NULL, draw_index INTEGER NOT NULL, outcome TEXT NOT NULL,
-  answer TEXT, reason TEXT NOT NULL, other TEXT, PRIMARY KEY (verifier_id, problem_id, draw_index)
-) WITHOUT ROWID""",
-}
+ALL = 2**63 - 1  # beyond every draw index
+PAGE_ROWS, PAGE_TEXTS = 20_000, 64  # rows of one query; those with texts may have 4 MB each
+FREE_TEXT = ("completion", "engine", "answer", "reason")  # may hold what UTF-8 does not
+Row = tuple[Any, ...]
 
 
 class WriterFiles:
@@ -42,36 +47,33 @@ class WriterFiles:
     def __init__(self, folder: Path, writer: int) -> None:
         self.folder = folder
         self.writer = writer
+        self._copies = RecoveredCopies()
 
-    def num_writers(self, kind: str) -> int:
-        """Returns the number of files of a kind."""
-        return len(self._of(kind))
+    @contextmanager
+    def opened(self, kind: str) -> Iterator[list["KindFile"]]:
+        """Yields the files of all writers, open for reading.
 
-    def rows(
-        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
-    ) -> Iterator[Sequence[Any]]:
-        """Yields the rows of a query over the files of all writers that have the column."""
-        return chain.from_iterable(self.chunks(kind, query, values, column))
+        Raises:
+            StoreError: one cannot be read, or is not what it should be.
+        """
+        with ExitStack() as stack:
+            files = []
+            for file in self.of(kind):
+                with disk_errors(file):
+                    is_written = self.is_written(file)
+                    connection = stack.enter_context(reading(file, kind, is_written, self._copies))
+                    files.append(KindFile(file, connection, kind))
+            yield files
 
-    def chunks(
-        self, kind: str, query: str, values: Sequence[Any] = (), column: str = "problem_id"
-    ) -> Iterator[list[Sequence[Any]]]:
-        """Yields the rows of `rows` in lists of bounded length."""
-        for connection in self.connections(kind, column):
-            cursor = connection.execute(query, values)
-            while chunk := cursor.fetchmany(READ_ROWS):
-                yield chunk
-
-    def connections(self, kind: str, column: str = "problem_id") -> Iterator[sqlite3.Connection]:
-        """Yields an open file of each writer that has the column, one after another."""
-        for file in self._of(kind):
+    def undo_cut_commits(self) -> None:
+        """Undoes what this writer was killed in, under its lock: nobody can read its files before."""
+        for kind in COLUMNS:
+            file = self._own(kind)
             with disk_errors(file):
-                connection = sqlite3.connect(file, timeout=60)
-                try:
-                    if has_column(connection, kind, column):
-                        yield connection
-                finally:
-                    connection.close()
+                undo_cut_commit(file)
+
+    def _own(self, kind: str) -> Path:
+        return self.folder / f"{kind}-{self.writer:05d}.sqlite"
 
     @contextmanager
     def writing(self, kind: str) -> Iterator[sqlite3.Connection]:
@@ -81,29 +83,120 @@ class WriterFiles:
             StoreError: a row is there already, or the file cannot be written.
             StoreFullError: the disk is full.
         """
-        file = self.folder / f"{kind}-{self.writer:05d}.sqlite"
+        file = self._own(kind)
         with disk_errors(file):
-            connection = sqlite3.connect(file, timeout=60, isolation_level=None)
-            try:
+            require_harmless(file)
+            with closing(sqlite3.connect(file, timeout=BUSY_S, isolation_level=None)) as connection:
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    connection.execute(TABLES[kind])
+                    require_schema(connection, file, kind)
+                    prepare(connection, kind, file)
                     yield connection
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
-            finally:
-                connection.close()
 
-    def _of(self, kind: str) -> list[Path]:
+    def of(self, kind: str) -> list[Path]:
         """Returns the files of a kind, in the order of the writers."""
         return sorted(self.folder.glob(f"{kind}-*.sqlite"))
 
+    def is_written(self, file: Path) -> bool:
+        """Returns whether the writer of a file works now, in this process or another."""
+        return is_held(lock_of(self.folder, file.stem.rpartition("-")[2]))
 
-def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    """Returns False for the empty file of a process killed before its first commit, and for an older file's column."""
-    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
-    return connection.execute(query, (table, column)).fetchone() is not None
+
+class KindFile:
+    """One open file of a kind. Each query ends before its rows are given out, so that no reader holds a writer up.
+
+    Args:
+        file: that is open, for messages.
+        connection: to it.
+        kind: name of its table.
+    """
+
+    def __init__(self, file: Path, connection: sqlite3.Connection, kind: str) -> None:
+        self.file, self.connection, self.kind = file, connection, kind
+        self._columns = set(columns_of(connection, kind))
+        self._num_rows: Counter[tuple[str | None, str]] = Counter()
+
+    def problem_ids(self, verifier_id: str | None = None) -> list[str]:
+        """Returns the problems that have rows, ascending, and notes how many each has."""
+        verifier, values = _of(verifier_id)
+        where = f"WHERE {verifier}1" if verifier else ""
+        query = f"SELECT problem_id, COUNT(*) FROM {self.kind} {where} GROUP BY problem_id"  # noqa: S608 - fixed texts
+        for key, number in self.query(query, values):
+            self._num_rows[verifier_id, key] += number
+        return [key for name, key in self._num_rows if name == verifier_id]
+
+    def verifier_ids(self) -> Iterator[str]:
+        """Yields the verifiers that have rows, ascending; reads no row between."""
+        query, last = "SELECT MIN(verifier_id) FROM verdicts WHERE verifier_id > ?", ""
+        while (found := self.query(query, (last,))) and found[0][0] is not None:
+            last = found[0][0]
+            yield last
+
+    def rows(
+        self, problem_id: str, columns: Sequence[str], verifier_id: str | None = None, num_first: int = ALL
+    ) -> Iterator[Row]:
+        """Yields (draw_index, *columns) of one problem's first draws, in order; None for what an older file lacks.
+
+        Raises:
+            StoreDamageError: fewer rows were found than `problem_ids` has counted: a damaged key hides those behind it.
+        """
+        verifier, values = _of(verifier_id)
+        query = (
+            f"SELECT draw_index, {self._named(columns)} FROM {self.kind} WHERE {verifier}problem_id = ? AND "  # noqa: S608 - fixed texts
+            "draw_index > ? AND draw_index < ? ORDER BY draw_index LIMIT ?"
+        )
+        size = PAGE_TEXTS if "completion" in columns else PAGE_ROWS
+        last, num_rows, is_full = -ALL, 0, True
+        while is_full:
+            page = self.query(query, (*values, problem_id, last, num_first, size))
+            num_rows += len(page)
+            yield from page
+            is_full = len(page) == size
+            last = page[-1][0] if page else last
+        if num_first == ALL and num_rows < self._num_rows[verifier_id, problem_id]:
+            raise StoreDamageError(f"{self.file}: damaged (rows out of order){SEE_DOCTOR}")
+
+    def rows_at(
+        self, problem_id: str, indices: Sequence[int], columns: Sequence[str], verifier_id: str | None = None
+    ) -> list[Row]:
+        """Returns (draw_index, *columns) of some draws of one problem."""
+        verifier, values = _of(verifier_id)
+        query = (
+            f"SELECT draw_index, {self._named(columns)} FROM {self.kind} WHERE {verifier}problem_id = ? AND "  # noqa: S608 - fixed texts
+            "draw_index IN (SELECT value FROM json_each(?))"
+        )
+        return self.query(query, (*values, problem_id, json.dumps(list(indices))))
+
+    def query(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Returns the rows of a query that reads little; none where the file is empty.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        is_free_text = any(name in query for name in FREE_TEXT)
+        self.connection.text_factory = decode if is_free_text else str  # the latter is several times faster
+        with disk_errors(self.file):
+            return self.connection.execute(query, tuple(values)).fetchall() if self._columns else []
+
+    def has(self, column: str) -> bool:
+        """Returns whether the file has a column."""
+        return column in self._columns
+
+    def _named(self, columns: Sequence[str]) -> str:
+        return ", ".join(name if name in self._columns else f"NULL AS {name}" for name in columns)
+
+
+def _of(verifier_id: str | None) -> tuple[str, tuple[str, ...]]:
+    return ("", ()) if verifier_id is None else ("verifier_id = ? AND ", (verifier_id,))
+
+
+def lock_of(folder: Path, writer: str) -> Path:
+    """Returns the lock of a writer, by its number as it stands in the names of files."""
+    return folder / f"writer-{writer}.lock"

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from probes.cli import main
 from probes.store.arm import Arm, Sampling
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
@@ -60,10 +61,10 @@ def store(tmp_path):
     arm = Arm("weights", "tokenizer", {"template": "{question}"}, Sampling(), (1,), "float32")
     store = ProbeStore.create(tmp_path / "store", arm, problems)
     for correct, problem in enumerate(problems, start=1):
-        store.add_draws([Draw(problem.problem_id, index, "2", 1, False, "scripted") for index in range(4)])
+        draws = [Draw(problem.problem_id, index, "2", 1, False, "scripted") for index in range(4)]
+        store.add_draws(draws)
         outcomes = [Outcome.CORRECT if index < correct else Outcome.WRONG for index in range(4)]
-        verdicts = [(problem.problem_id, index, Verdict(outcome)) for index, outcome in enumerate(outcomes)]
-        store.add_verdicts("math", verdicts)
+        store.add_verdicts("math", zip(draws, map(Verdict, outcomes), strict=True))
     return tmp_path / "store"
 
 

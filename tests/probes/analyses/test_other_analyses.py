@@ -22,7 +22,7 @@ from probes.statistics.intervals import problem_interval
 from probes.statistics.plan import Plan
 from probes.statistics.sequential import stop_probabilities, stopping_points
 from probes.store.arm import Sampling, declared_arm
-from probes.store.store import Draw
+from probes.store.draws import Draw
 from rlvr.errors import InputError
 from rlvr.problems import Problem
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from probes.store.arm import Sampling, declared_arm
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
@@ -17,9 +18,9 @@ def make_store(path: Path, model: str, correct: Sequence[Sequence[bool]], text: 
     store = ProbeStore.create(path, declared_arm(model, dict(prompt), Sampling()), problems)
     for problem, outcomes in zip(problems, correct, strict=True):
         key = problem.problem_id
-        store.add_draws([Draw(key, j, f"{text} {j}", 4, False, "imported") for j in range(len(outcomes))])
+        draws = [Draw(key, j, f"{text} {j}", 4, False, "imported") for j in range(len(outcomes))]
+        store.add_draws(draws)
         verdicts = [(Outcome.CORRECT, "equal") if right else (Outcome.WRONG, "differs") for right in outcomes]
-        store.add_verdicts(
-            VERIFIER, [(key, j, Verdict(outcome, f"a{j}", why)) for j, (outcome, why) in enumerate(verdicts)]
-        )
+        rows = [(draws[j], Verdict(outcome, f"a{j}", why)) for j, (outcome, why) in enumerate(verdicts)]
+        store.add_verdicts(VERIFIER, rows)
     return path

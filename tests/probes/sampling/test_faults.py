@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from probes.sampling.doctor import examine, worst
 from probes.store.store import ProbeStore
+from probes.upkeep.doctor import examine, worst
+from probes.upkeep.repair import repair
 from rlvr.errors import StoreError
 from tests.limits import HANG_S
 from tests.probes.sampling.test_probe import PLAN, PROBLEMS, draws_by_problem, open_store, probe
@@ -82,10 +83,10 @@ def test_a_torn_file_is_named_and_its_rows_can_be_made_again(tmp_path, kind):
     findings = examine(tmp_path / "s")
     assert worst(findings) == "error"
     assert str(file) in findings[0].message
-    assert "make its rows again" in findings[0].message
+    assert "--repair sets the file aside" in findings[0].message
     with pytest.raises(StoreError, match=file.name):
         probe(store)
-    file.unlink()
+    assert "set aside" in repair(tmp_path / "s")[0]
     assert worst(examine(tmp_path / "s")) == "owed"
     probe(store)
     assert store.counts().c_P.tolist() == expected
@@ -128,15 +129,18 @@ def test_a_second_program_is_refused_and_the_first_goes_on(tmp_path):
 
 
 def test_two_writers_that_made_the_same_draws_are_found(tmp_path):
-    """Copied files of another writer: each draw counts once, and the doctor says so."""
+    """Copied files of another writer: nothing is counted until one copy is set aside."""
     store = open_store(tmp_path / "s")
     probe(store)
     expected = store.counts().c_P.tolist()
     for kind in ("draws", "verdicts"):
         source = tmp_path / "s" / f"{kind}-00000.sqlite"
         (tmp_path / "s" / f"{kind}-00001.sqlite").write_bytes(source.read_bytes())
+    with pytest.raises(StoreError, match="two writers made draw 0"):
+        store.counts()
+    assert [finding.check for finding in examine(tmp_path / "s") if finding.level == "error"] == ["files"]
+    repair(tmp_path / "s")
     assert store.counts().c_P.tolist() == expected
-    assert [finding.check for finding in examine(tmp_path / "s") if finding.level == "error"] == ["repeated"]
 
 
 def test_a_clock_set_back_changes_nothing(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from probes.sampling.probe import FLUSH_DRAWS, batched, render_prompts, run_prob
 from probes.statistics.estimators import pass_at_k
 from probes.statistics.plan import Plan, shard
 from probes.store.arm import Sampling, declared_arm
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.errors import EngineError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.problems.prompts import PromptFormat

@@ -30,7 +30,8 @@ from probes.scoring.perplexity import (
 from probes.scoring.token_scores import token_statistics
 from probes.statistics.plan import Plan
 from probes.store.arm import Sampling, arm_of, declared_arm
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
 from rlvr.errors import EngineError, InputError, RecipeError, StoreError
 from rlvr.problems import ProblemSet
 from rlvr.problems.countdown import countdown_problems
@@ -363,7 +364,7 @@ def small_store(folder, num_draws=2, judged=True) -> ProbeStore:
         first = PROBLEMS[0].problem_id
         correct = [one.problem_id == first and one.draw_index % 2 == 0 for one in draws]
         outcomes = [Outcome.CORRECT if good else Outcome.WRONG for good in correct]
-        rows = [(one.problem_id, one.draw_index, Verdict(out)) for one, out in zip(draws, outcomes, strict=True)]
+        rows = [(one, Verdict(out)) for one, out in zip(draws, outcomes, strict=True)]
         store.add_verdicts("v", rows)
     return store
 

@@ -16,8 +16,9 @@ import pytest
 from probes.statistics.outcomes import CORRECT, NOT_DRAWN, NOT_JUDGED
 from probes.statistics.plan import Plan
 from probes.store.arm import Arm, Sampling
-from probes.store.files import write_atomically
-from probes.store.store import Draw, ProbeStore
+from probes.store.draws import Draw
+from probes.store.store import ProbeStore
+from rlvr.durable import write_atomically
 from rlvr.errors import StoreError, StoreFullError
 from rlvr.problems import Problem, ProblemSet
 from rlvr.verifiers.verdicts import Outcome, Verdict
@@ -57,10 +58,20 @@ def test_draws_come_back_as_they_went_in(tmp_path):
     assert [p.problem_id for p in again.problems()] == IDS
 
 
-def test_a_lone_surrogate_is_stored_as_a_replacement(tmp_path):
-    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
-    store.add_draws([draw(IDS[0], 0, "a\ud800b")])
-    assert next(store.draws()).completion == "a?b"
+ODD = ["a\ud800b", "\u2028\u2029\u0085\x0b\x0c\x1c", "\ufeffbom", "line\r\nline\r", "\x00\x00", "😀\u202e"]
+
+
+@pytest.mark.parametrize("text", ODD, ids=ascii)
+def test_odd_text_comes_back_as_it_went_in(text, tmp_path):
+    problems = ProblemSet.of("odd", [Problem(text, text, {"k": text}, cluster=text)])
+    store = ProbeStore.create(tmp_path / "s", ARM, problems)
+    one = draw(problems[0].problem_id, 0, text)
+    store.add_draws([one])
+    store.add_verdicts("v", [(one, Verdict(Outcome.WRONG, text, text))])
+    again = ProbeStore.open_existing(tmp_path / "s")
+    assert again.problems() == list(problems)
+    assert list(again.draws()) == [one]
+    assert again.verdicts("v", one.problem_id) == {0: Verdict(Outcome.WRONG, text, text)}
 
 
 def test_a_draw_index_is_never_stored_twice(tmp_path):
@@ -84,10 +95,10 @@ def test_counts_join_draws_with_the_verdicts_of_one_verifier(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], i) for i in range(4)] + [draw(IDS[1], 0), draw(IDS[2], 0)])
     outcomes = [Outcome.CORRECT, Outcome.WRONG, Outcome.ERROR, Outcome.TIMEOUT]
-    store.add_verdicts("v1", [(IDS[0], i, verdict(o)) for i, o in enumerate(outcomes)])
+    store.add_verdicts("v1", [(draw(IDS[0], i), verdict(o)) for i, o in enumerate(outcomes)])
     with pytest.raises(StoreError, match="2 draws have no verdict"):
         store.counts("v1")
-    store.add_verdicts("v1", [(IDS[1], 0, verdict(Outcome.CORRECT)), (IDS[2], 0, verdict(Outcome.WRONG))])
+    store.add_verdicts("v1", [(draw(IDS[1], 0), verdict(Outcome.CORRECT)), (draw(IDS[2], 0), verdict(Outcome.WRONG))])
     counts = store.counts()
     assert counts.problem_ids == tuple(IDS)
     assert counts.n_P.tolist() == [3, 1, 1]
@@ -104,8 +115,8 @@ def test_counts_follow_the_plan_that_the_store_notes(tmp_path):
     numbers = dict(zip(IDS, (2, 4, 4), strict=True))
     store.add_draws([draw(key, i) for key, num in numbers.items() for i in range(num)])
     right = verdict(Outcome.CORRECT)
-    store.add_verdicts("v", [(IDS[0], 0, right), (IDS[0], 1, right)])
-    store.add_verdicts("v", [(key, i, verdict(Outcome.WRONG)) for key in IDS[1:] for i in range(4)])
+    store.add_verdicts("v", [(draw(IDS[0], 0), right), (draw(IDS[0], 1), right)])
+    store.add_verdicts("v", [(draw(key, i), verdict(Outcome.WRONG)) for key in IDS[1:] for i in range(4)])
     counts = store.counts()
     assert counts.n_P.tolist() == [2, 4, 4]
     assert counts.plan_P == (Plan((2, 4), stop_at=2),) * 3
@@ -123,7 +134,12 @@ def test_a_second_program_may_not_write_and_the_first_may_die(tmp_path):
     store = ProbeStore.open_existing(tmp_path / "s")
     with pytest.raises(StoreError, match="another process is writing here"), store.writing():
         pass
-    with ProbeStore(tmp_path / "s", writer=1).writing():
+    with (
+        pytest.raises(StoreError, match="makes draws for 3 of the same problems"),
+        ProbeStore(tmp_path / "s", 1).writing(),
+    ):
+        pass
+    with ProbeStore(tmp_path / "s", writer=1).writing(problem_ids=()):
         pass
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
@@ -143,10 +159,10 @@ def test_a_stray_index_is_refused_before_it_asks_for_memory(tmp_path):
 def test_an_error_is_judged_again_and_never_redrawn(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0), draw(IDS[0], 1)])
-    store.add_verdicts("v1", [(IDS[0], 0, verdict(Outcome.ERROR)), (IDS[0], 1, verdict(Outcome.WRONG))])
+    store.add_verdicts("v1", [(draw(IDS[0], 0), verdict(Outcome.ERROR)), (draw(IDS[0], 1), verdict(Outcome.WRONG))])
     assert [d.draw_index for d in store.unjudged("v1")] == [0]
     assert {d.draw_index for d in store.unjudged("v2")} == {0, 1}
-    store.add_verdicts("v1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    store.add_verdicts("v1", [(draw(IDS[0], 0), verdict(Outcome.CORRECT))])
     assert list(store.unjudged("v1")) == []
     assert store.outcomes("v1").of({IDS[0]}).counts().c_P.tolist() == [1]
 
@@ -154,8 +170,8 @@ def test_an_error_is_judged_again_and_never_redrawn(tmp_path):
 def test_verdicts_of_two_verifiers_stand_side_by_side(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0)])
-    store.add_verdicts("strict@1", [(IDS[0], 0, verdict(Outcome.WRONG))])
-    store.add_verdicts("lenient@1", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    store.add_verdicts("strict@1", [(draw(IDS[0], 0), verdict(Outcome.WRONG))])
+    store.add_verdicts("lenient@1", [(draw(IDS[0], 0), verdict(Outcome.CORRECT))])
     assert store.verifier_ids() == ["lenient@1", "strict@1"]
     assert store.outcomes("strict@1").of({IDS[0]}).counts().c_P.tolist() == [0]
     assert store.outcomes("lenient@1").of({IDS[0]}).counts().c_P.tolist() == [1]
@@ -175,7 +191,7 @@ def test_draws_with_a_gap_and_of_two_writers_stand_at_their_indices(tmp_path):
     first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
     first.add_draws([draw(IDS[0], 0), draw(IDS[0], 3), draw(IDS[1], 1)])
     ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1).add_draws([draw(IDS[1], 0)])
-    first.add_verdicts("v", [(IDS[0], 3, verdict(Outcome.CORRECT))])
+    first.add_verdicts("v", [(draw(IDS[0], 3), verdict(Outcome.CORRECT))])
     outcomes = first.outcomes("v")
     row_of = dict(zip(outcomes.problem_ids, outcomes.code_PD.tolist(), strict=True))
     assert row_of[IDS[0]] == [NOT_JUDGED, NOT_DRAWN, NOT_DRAWN, CORRECT]
@@ -186,7 +202,7 @@ def test_a_stray_index_in_a_file_is_refused(tmp_path):
     """One that `add_draws` would not have stored: it would ask for a matrix of its size."""
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0)])
-    store.add_verdicts("v", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    store.add_verdicts("v", [(draw(IDS[0], 0), verdict(Outcome.CORRECT))])
     with closing(sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite")) as connection, connection:
         connection.execute(f"UPDATE draws SET draw_index = {2**40}")
     with pytest.raises(StoreError, match="expected indices below"):
@@ -197,10 +213,10 @@ def test_answers_are_counted_among_the_first_draws_only_and_a_draw_of_two_writer
     first = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=0)
     first.add_draws([draw(IDS[0], index) for index in range(4)])
     judged = [Verdict(Outcome.CORRECT, "7", ""), Verdict(Outcome.CORRECT, "7", ""), Verdict(Outcome.ERROR, None, "")]
-    first.add_verdicts("v", [(IDS[0], index, each) for index, each in enumerate([*judged, judged[0]])])
+    first.add_verdicts("v", [(draw(IDS[0], index), each) for index, each in enumerate([*judged, judged[0]])])
     assert first.answers("v", 3) == {(IDS[0], "correct", "7"): 2, (IDS[0], "error", None): 1}
     second = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS, writer=1)
-    second.add_verdicts("v", [(IDS[0], 2, Verdict(Outcome.WRONG, "8", "")), (IDS[0], 0, judged[2])])
+    second.add_verdicts("v", [(draw(IDS[0], 2), Verdict(Outcome.WRONG, "8", "")), (draw(IDS[0], 0), judged[2])])
     assert first.answers("v", 3) == {(IDS[0], "correct", "7"): 2, (IDS[0], "wrong", "8"): 1}
     assert first.outcomes("v").tally()["error"] == 0
     settled = {0: judged[0], 2: Verdict(Outcome.WRONG, "8", "")}
@@ -211,7 +227,7 @@ def test_answers_are_counted_among_the_first_draws_only_and_a_draw_of_two_writer
 def test_verdicts_can_be_deleted_and_made_again(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0)])
-    store.add_verdicts("v", [(IDS[0], 0, verdict(Outcome.CORRECT))])
+    store.add_verdicts("v", [(draw(IDS[0], 0), verdict(Outcome.CORRECT))])
     for file in (tmp_path / "s").glob("verdicts-*"):
         file.unlink()
     assert [d.draw_index for d in store.unjudged("v")] == [0]
@@ -321,7 +337,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path):
 def test_the_description_holds_nothing_but_json(tmp_path):
     ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     description = json.loads((tmp_path / "s" / "probe.json").read_text())
-    assert description["format"] == "probes.store/1"
+    assert description["format"] == "probes.store/2"
     assert Arm.from_json(description["arm"]).arm_id == ARM.arm_id
 
 
@@ -338,23 +354,85 @@ def test_outcomes_of_a_verifier_with_two_modes_stand_beside_each_other(tmp_path)
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(key, index) for key in IDS for index in range(2)])
     lenient, strict = Outcome.CORRECT, Outcome.UNPARSED
-    both = [(key, 0, Verdict(lenient, "2", "", strict)) for key in IDS]
-    store.add_verdicts("math", both + [(key, 1, Verdict(lenient, "2", "", lenient)) for key in IDS])
+    both = [(draw(key, 0), Verdict(lenient, "2", "", strict)) for key in IDS]
+    store.add_verdicts("math", both + [(draw(key, 1), Verdict(lenient, "2", "", lenient)) for key in IDS])
     assert store.outcomes("math").counts().c_P.tolist() == [2, 2, 2]
     assert store.other_outcomes("math").counts().c_P.tolist() == [1, 1, 1]
-    store.add_verdicts("one mode", [(key, index, verdict(lenient)) for key in IDS for index in range(2)])
+    store.add_verdicts("one mode", [(draw(key, index), verdict(lenient)) for key in IDS for index in range(2)])
     assert store.other_outcomes("one mode") is None
 
 
-def test_verdicts_of_an_older_file_are_read_and_added_to(tmp_path):
-    """An older file has no column for the other mode."""
+def test_a_verdict_counts_for_the_draw_that_was_judged_only(tmp_path):
+    """Draws that were deleted and made again otherwise: what was said of the first is stale."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    before = [draw(key, index) for key in IDS for index in range(2)]
+    store.add_draws(before)
+    right = [(each, Verdict(Outcome.CORRECT, "2", "", Outcome.CORRECT)) for each in before]
+    store.add_verdicts("v", right)
+    (tmp_path / "s" / "draws-00000.sqlite").unlink()
+    again = [draw(IDS[0], 0), draw(IDS[0], 1, "another"), *(draw(key, i, "wrong") for key in IDS[1:] for i in range(2))]
+    store.add_draws(again)
+    assert store.outcomes("v").tally()["correct"] == 1
+    assert store.outcomes("v").num_unjudged == 5
+    assert store.other_outcomes("v").num_unjudged == 5
+    assert list(store.verdicts("v", IDS[0])) == [0]
+    assert list(store.verdicts_at("v", {IDS[0]: [0, 1], IDS[1]: [0]})) == [(IDS[0], 0)]
+    assert store.answers("v") == {(IDS[0], "correct", "2"): 1}
+    assert {(each.problem_id, each.draw_index) for each in store.unjudged("v")} == {
+        (each.problem_id, each.draw_index) for each in again[1:]
+    }
+    with pytest.raises(StoreError, match="5 draws have no verdict"):
+        store.counts()
+    store.add_verdicts("v", [(each, verdict(Outcome.WRONG)) for each in again[1:]])
+    assert store.counts().c_P.tolist() == [1, 0, 0]
+
+
+def test_a_draw_that_differs_in_its_length_alone_is_another_draw(tmp_path):
+    """What counts as cut depends on it."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0, truncated=True)])
+    store.add_verdicts("v", [(draw(IDS[0], 0, truncated=False), verdict(Outcome.WRONG))])
+    assert store.outcomes("v").num_unjudged == 1
+
+
+def test_a_reader_that_takes_its_time_holds_no_writer_up(tmp_path):
+    """It has read one draw of many and waits; the writer's transaction ends meanwhile."""
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], index, "x" * 5000) for index in range(500)])
+    reader = ProbeStore.open_existing(tmp_path / "s").draws()
+    next(reader)
+    connection = sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite", timeout=0)
+    with closing(connection), connection:
+        connection.execute("UPDATE draws SET checksum = checksum WHERE draw_index = 499")
+    assert len(list(reader)) == 499
+
+
+def test_a_writer_that_another_program_holds_up_says_so(tmp_path, monkeypatch):
+    import probes.store.writer_files
+
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    store.add_draws([draw(IDS[0], 0)])
+    monkeypatch.setattr(probes.store.writer_files, "BUSY_S", 0.1)
+    with closing(sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="another program has held it for too long"):
+            store.add_draws([draw(IDS[0], 1)])
+
+
+def test_an_outcome_that_does_not_exist_is_named(tmp_path):
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(key, 0) for key in IDS])
-    store.add_verdicts("old", [(key, 0, verdict(Outcome.CORRECT)) for key in IDS])
-    with sqlite3.connect(store.path / "verdicts-00000.sqlite") as connection:
-        connection.execute("ALTER TABLE verdicts DROP COLUMN other")
-    assert store.outcomes("old").counts().c_P.tolist() == [1, 1, 1]
-    assert store.other_outcomes("old") is None
-    store.add_verdicts("new", [(key, 0, Verdict(Outcome.WRONG, other=Outcome.CORRECT)) for key in IDS])
-    assert store.other_outcomes("new").counts().c_P.tolist() == [1, 1, 1]
-    assert store.outcomes("old").counts().c_P.tolist() == [1, 1, 1]
+    store.add_verdicts("v", [(draw(key, 0), verdict(Outcome.WRONG)) for key in IDS])
+    with closing(sqlite3.connect(tmp_path / "s" / "verdicts-00000.sqlite")) as connection, connection:
+        connection.execute("UPDATE verdicts SET outcome = 'right'")
+    for act in (store.counts, lambda: store.verdicts("v", IDS[0])):
+        with pytest.raises(StoreError, match="a verdict says 'right'; expected one of correct"):
+            act()
+
+
+@pytest.mark.parametrize("number", [2**63, -2])
+def test_a_number_of_tokens_that_cannot_be_stored_is_refused(number, tmp_path):
+    store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
+    with pytest.raises(StoreError, match=f"a draw has {number} tokens"):
+        store.add_draws([Draw(IDS[0], 0, "2", number, False, "scripted")])
+    assert list(store.draws()) == []

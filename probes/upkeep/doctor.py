@@ -1,10 +1,10 @@
 """The doctor: what is wrong with a store, what it still owes, and what could mislead.
 
 Owns: the list of checks and their findings.
-Does not own: repair. Each finding says what to do.
+Does not own: mending (`probes.upkeep.repair`). Each finding says what to do; none says to delete a draw.
 """
 
-import sqlite3
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import Literal
 
 from probes.analyses.rates import rates
-from probes.statistics.outcomes import Outcomes
+from probes.statistics.outcomes import CORRECT, Outcomes
 from probes.statistics.plan import Plan
-from probes.store.arm import Arm
+from probes.store.files import SEE_DOCTOR
+from probes.store.sqlite import has_hot_journal
 from probes.store.store import ProbeStore
-from rlvr.errors import RlvrError
+from probes.store.versions import COLUMNS
+from probes.upkeep.checks import check_file
+from rlvr.errors import RlvrError, StoreDamageError, StoreError
 from rlvr.problems import ProblemSet
 
 Level = Literal["error", "owed", "confound", "note"]
 
+GO_ON = "the same `probes sample` command, or the same training command, goes on"
 TRUNCATION_LIMIT, NO_ANSWER_LIMIT, ERROR_LIMIT = 0.05, 0.20, 0.01
 
 
@@ -43,29 +47,43 @@ class Finding:
 def examine(path: Path) -> list[Finding]:
     """Returns the findings on a store, errors first; none of level `error` or `owed` means that it can be trusted.
 
+    Nothing is changed.
+
     Raises:
-        StoreError: there is no store at `path`.
+        StoreError: there is no store at `path`, or it is of a newer version.
     """
     store = ProbeStore.open_existing(path)
+    cut = [finding for kind in COLUMNS for file in store.files.of(kind) for finding in _cut(store, file)]
     damage = list(_damage(store))
-    if damage:
-        return damage  # what follows would read damaged files
-    findings = [*_identity(store), *_engines(store), *_owed(store)]
+    if any(finding.level == "error" for finding in damage):
+        return [*damage, *cut]  # what follows would read damaged files
+    findings = [*damage, *cut, *_identity(store), *_engines(store), *_owed(store)]
     order = ("error", "owed", "confound", "note")
     return sorted(findings, key=lambda finding: order.index(finding.level))
 
 
+def _cut(store: ProbeStore, file: Path) -> Iterator[Finding]:
+    """Yields that a writer was killed in the middle of a commit: nothing is lost, readers see the commit before it."""
+    if has_hot_journal(file) and not store.files.is_written(file):
+        yield Finding(
+            "note",
+            "cut commit",
+            f"{file}: a writer was killed while it stored a batch. Nothing that was durable is lost. The same "
+            "`probes sample` command, or --repair, undoes the half of it.",
+        )
+
+
 def _damage(store: ProbeStore) -> Iterator[Finding]:
     """Yields what makes files unreadable or contradictory."""
-    for file in sorted(store.path.glob("*.sqlite")):
-        if fault := _integrity(file):
-            yield Finding("error", "integrity", f"{file}: {fault}; restore it, or delete it and make its rows again.")
+    found = [each for kind in COLUMNS for file in store.files.of(kind) for each in _damage_of(store, kind, file)]
+    yield from found
     try:
         problems = ProblemSet.of(store.problem_set_name, store.problems())
-        Arm.from_json(store.arm.to_json())
         store.plan()
-    except (RlvrError, OSError, ValueError, TypeError) as error:
-        yield Finding("error", "files", f"{store.path}: {error}")
+        if not any(each.level == "error" for each in found):
+            store.require_each_once()
+    except RlvrError as error:
+        yield Finding("error", "files", str(error))
         return
     if problems.content_id != store.problem_set_id:
         yield Finding(
@@ -75,28 +93,44 @@ def _damage(store: ProbeStore) -> Iterator[Finding]:
         )
 
 
-def _integrity(file: Path) -> str | None:
-    """Returns what SQLite finds wrong with a file, or None."""
+def _damage_of(store: ProbeStore, kind: str, file: Path) -> Iterator[Finding]:
+    """Yields what is wrong with one SQLite file."""
+    if not os.access(file, os.R_OK):
+        yield Finding("error", "permission", f"{file}: may not be read by this user, so nothing is known of it.")
+        return
+    aside = (
+        "--repair sets the file aside and keeps every draw that can be read."
+        if kind == "draws"
+        else "--repair sets the file aside; `probes verify` makes its verdicts again."
+    )
     try:
-        connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=60)
-        try:
-            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    return None if found == "ok" else str(found)
+        found = check_file(store, kind, file)
+    except StoreDamageError as error:
+        yield Finding("error", "integrity", f"{str(error).removesuffix(SEE_DOCTOR)}. {aside}")
+        return
+    except StoreError as error:
+        yield Finding("error", "not read", f"{error} Nothing else is known of this file.")
+        return
+    if found.fault:
+        yield Finding("error", "integrity", f"{file}: {found.fault}. {aside}")
+    if found.num_changed:
+        yield Finding(
+            "error",
+            "checksums",
+            f"{file}: {found.num_changed} draws do not match their checksums: they were changed or damaged. {aside}",
+        )
+    if found.num_unchecked:
+        yield Finding(
+            "note",
+            "version 1",
+            f"{file}: {found.num_unchecked} rows are of a version without checksums: a change in them is not seen.",
+        )
 
 
 def _identity(store: ProbeStore) -> Iterator[Finding]:
     """Yields what is not known about what was sampled, and draws that two writers both made."""
     if store.arm.is_declared:
         yield Finding("note", "identity", f"the weights are known by name only: {store.arm.weights}.")
-    repeated = store.num_repeated_draws()
-    if repeated:
-        yield Finding(
-            "error", "repeated", f"{repeated} draw indices were made by two writers; keep the files of one of them."
-        )
 
 
 def _engines(store: ProbeStore) -> Iterator[Finding]:
@@ -113,14 +147,18 @@ def _owed(store: ProbeStore) -> Iterator[Finding]:
     """Yields what is missing, and the confounds, for each verifier."""
     verifier_ids = store.verifier_ids()
     if not verifier_ids:
-        yield Finding("owed", "verdicts", "no draw is judged; `probes verify` judges them.")
+        yield Finding("owed", "verdicts", f"no draw is judged; `probes verify` judges them, and {GO_ON}.")
     for verifier_id in verifier_ids:
         outcomes, plan = store.outcomes(verifier_id), store.plan()
         if outcomes.num_unjudged:
-            yield Finding("owed", "verdicts", f"{outcomes.num_unjudged} draws have no verdict of {verifier_id}.")
-            continue
-        yield from _owed_draws(outcomes, plan, verifier_id)
-        yield from _confounds(store, outcomes, plan, verifier_id)
+            yield Finding(
+                "owed",
+                "verdicts",
+                f"{outcomes.num_unjudged} draws have no verdict of {verifier_id} on what is stored; {GO_ON}.",
+            )
+        yield from _owed_draws(outcomes.judged_as(CORRECT), plan, verifier_id)
+        if not outcomes.num_unjudged:
+            yield from _confounds(store, outcomes, plan, verifier_id)
 
 
 def _owed_draws(outcomes: Outcomes, plan: Plan | None, verifier_id: str) -> Iterator[Finding]:
@@ -130,7 +168,7 @@ def _owed_draws(outcomes: Outcomes, plan: Plan | None, verifier_id: str) -> Iter
             "owed",
             "draws",
             f"{len(owed)} of {len(outcomes.problem_ids)} problems owe draws under {verifier_id}, at least "
-            f"{sum(map(len, owed.values()))}; `probes sample` on this folder makes them.",
+            f"{sum(map(len, owed.values()))}; {GO_ON}.",
         )
 
 
@@ -138,7 +176,7 @@ def _confounds(store: ProbeStore, outcomes: Outcomes, plan: Plan | None, verifie
     """Yields rates that could explain a difference between arms by themselves."""
     num_first = outcomes.num_first(plan)
     if not num_first:
-        yield Finding("owed", "draws", "some problem has no draw; `probes sample` makes them.")
+        yield Finding("owed", "draws", f"some problem has no draw; {GO_ON}.")
         return
     found = rates(outcomes, store.totals(num_first), num_first)
     num_errors = outcomes.num_errors
