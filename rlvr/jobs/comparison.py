@@ -14,7 +14,9 @@ draws that are stored are not made again. All runs share one store of probes, so
     <output_dir>/comparison.json, report.html
 """
 
+import ctypes
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 
 from probes.engines.sources import EngineOptions
@@ -33,12 +34,15 @@ from probes.results.measured import measure_store
 from probes.results.runs import ArmRun, all_states, arm_measured, describe, measured_states, require_comparable
 from probes.results.summary import read_summary
 from probes.sampling.sample import sample_store
-from probes.store.files import plain, write_atomically
+from probes.store.files import plain
+from rlvr.console import echo
+from rlvr.durable import write_atomically
 from rlvr.errors import RecipeError, RunError
 from rlvr.jobs.resolve import Job, Probing, resolve
 from rlvr.training.recipe import read_recipe
 from rlvr.training.run_folder import RunFolder, versions
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 RLVR_TRAIN = (sys.executable, "-m", "rlvr", "train")
 
 
@@ -175,18 +179,33 @@ def _check_alike(first: Run, other: Run) -> None:
 
 def train_run(config: ComparisonConfig, run: Run, position: str) -> bool:
     """Trains one run unless it has finished; returns whether it has now. Its output goes to `train.log`."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    wait_for_training(run.folder)
     if RunFolder(run.folder).finished:
         return True
-    run.folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    click.echo(f"[{position}] {run.folder.name} ...", err=True)
+    echo(f"[{position}] {run.folder.name} ...", err=True)
     with (run.folder / "train.log").open("a", encoding="utf-8") as log:
         code = subprocess.run(  # noqa: S603 - the project's own command
-            [*config.launch, *run.flags], stdout=log, stderr=subprocess.STDOUT, check=False
+            [*config.launch, *run.flags], stdout=log, stderr=subprocess.STDOUT, check=False, preexec_fn=end_with_parent
         ).returncode
     said = "done" if code == 0 else f"stopped with exit code {code}, see {run.folder / 'train.log'}"
-    click.echo(f"[{position}] {run.folder.name} {said}, {time.monotonic() - started:.0f} s", err=True)
+    echo(f"[{position}] {run.folder.name} {said}, {time.monotonic() - started:.0f} s", err=True)
     return code == 0
+
+
+def end_with_parent() -> None:
+    """Has the kernel end this process when the one that started it ends, however that ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def wait_for_training(folder: Path) -> None:
+    """Waits for a trainer that an earlier comparison has started, and that still runs."""
+    if RunFolder(folder).is_training():
+        echo(f"{folder.name}: a trainer still runs here; waiting for it ...", err=True)
+    while RunFolder(folder).is_training():
+        time.sleep(1)
 
 
 def measure_runs(config: ComparisonConfig, runs: list[Run]) -> dict[str, Any]:
@@ -217,7 +236,7 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
         model, label = str(checkpoint_of(run, state.step)), f"{run.folder.name}-{state.step}"
     training = job.training
     options = EngineOptions(model=model, dtype=training.dtype, trust_remote_code=training.trust_remote_code)
-    click.echo(f"{name}: {label} ...", err=True)
+    echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
     return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))
 

@@ -7,7 +7,8 @@
     demonstrations   what supervised arms learn from
     guards           a run that cannot learn stops by itself
     progress         the progress bar
-    run_folder       manifest, whole checkpoints, resume
+    run_folder       one recipe, its manifest, one training at a time
+    checkpoints      which are whole, which may go
     recipe           reading and checking recipes
     recipe_fields    the fields that rlvr adds to TRL's
 

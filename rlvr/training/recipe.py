@@ -20,6 +20,7 @@ from typing import Any
 
 from rlvr.algorithms import SUPERVISED, Algorithm, get_algorithm
 from rlvr.errors import RecipeError
+from rlvr.secrets import refuse_secrets, refuse_secrets_in_flags
 from rlvr.training.recipe_fields import RunArguments
 
 NARROWING = ("log", "save", "stop")
@@ -69,7 +70,9 @@ def read_recipe(config: str | None, flags: Sequence[str] = ()) -> Recipe:
     """
     from trl import ModelConfig, TrlParser
 
+    refuse_secrets_in_flags(flags)
     given = _read_yaml(config) if config is not None else {}
+    refuse_secrets(given, str(config))
     _set_environment(given.pop("env", None), config)
     algorithm = get_algorithm(str(_early_flag(flags, "algorithm") or given.get("algorithm", "grpo")))
     parser = TrlParser([RunArguments, ModelConfig, algorithm.config_class], allow_abbrev=False, add_help=False)

@@ -1,18 +1,21 @@
 """The run folder: one recipe, its manifest, its checkpoints.
 
-Owns: `manifest.json`, the refusal of another recipe, which checkpoints are whole, and whether the run has finished.
-Does not own: what TRL writes (checkpoints, model, trainer state) or what probes write (`probes/`, summary, report).
+Owns: `manifest.json`, the refusal of another recipe, and whether the run has finished.
+Does not own: what TRL writes (model, trainer state), which of its checkpoints are whole (`rlvr.training.checkpoints`),
+what probes write (`probes/`, summary, report).
 
     manifest.json        resolved recipe, versions, git state, content ids, seeds
-    checkpoint-N/        TRL's; `COMPLETE` in it says that the save was not cut short
+    checkpoint-N/        TRL's; `COMPLETE` in it says that the save was not cut short, and lists its files
     model.safetensors..  the final model, with tokenizer: any tool loads the folder
-    FINISHED             training is over
+    train.lock           held while a training runs
+    FINISHED             training is over; lists the files of the final model
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -21,10 +24,16 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rlvr.durable import sync, write_atomically
 from rlvr.errors import RunError
+from rlvr.locks import held, is_held
+from rlvr.secrets import without_secrets
+from rlvr.training.checkpoints import COMPLETE, FINISHED, checkpoints, faults, last_whole, mark
 
 FORMAT = "rlvr.run/1"
-COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
+LOCK = "train.lock"  # held by the main process of a training
+SAVED = (".safetensors", ".json", ".model", ".txt", ".jinja", ".bin")  # what a final model and its tokenizer consist of
+NOT_SAVED = {"manifest.json", "summary.json"}
 PACKAGES = (
     "rlvr",
     "trl",
@@ -106,7 +115,7 @@ class RunFolder:
             manifest = {
                 "format": FORMAT,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "command": sys.argv,
+                "command": [without_secrets(word) for word in sys.argv],
                 "recipe_file": record.source,
                 "recipe": record.comparable(),
                 "contents": dict(record.contents),
@@ -114,9 +123,8 @@ class RunFolder:
                 "versions": versions(),
                 "git": git_state(),
             }
-            temporary = self.manifest_file.with_suffix(".tmp")
-            temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-            temporary.replace(self.manifest_file)
+            write_atomically(self.manifest_file, json.dumps(manifest, indent=1))
+            sync(self.path.parent)
 
     def manifest(self) -> dict[str, Any]:
         """Returns the manifest.
@@ -129,36 +137,46 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunError(f"{self.manifest_file}: cannot be read ({error}); use another output_dir.") from error
 
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Holds the right to train in this folder.
+
+        Raises:
+            RunError: another process trains here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with held(self.path / LOCK) as lock:
+            if lock is None:
+                raise RunError(
+                    f"{self.path}: another process trains here; wait until it ends, or use another output_dir."
+                )
+            yield
+
+    def is_training(self) -> bool:
+        """Returns whether a process trains here."""
+        return is_held(self.path / LOCK)
+
     def last_checkpoint(self) -> Path | None:
-        """Returns the checkpoint of the highest step that was saved whole, or None."""
-        whole = [folder for folder in self.path.glob("checkpoint-*") if (folder / COMPLETE).exists()]
-        return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+        """Returns the checkpoint of the highest step that is as it was saved, or None; reads its files."""
+        return last_whole(self.path)
 
     @property
     def finished(self) -> bool:
-        """Whether training is over and the final model saved."""
-        return (self.path / "FINISHED").exists()
+        """Whether training is over and the final model is there as it was saved, by the sizes of its files."""
+        return not any(faults(self.path, FINISHED, is_thorough=False))
 
     def mark_finished(self) -> None:
-        """Records that training is over."""
-        (self.path / "FINISHED").touch()
+        """Records that training is over, once the model is on the disk."""
+        saved = [path for path in sorted(self.path.iterdir()) if path.suffix in SAVED and path.name not in NOT_SAVED]
+        mark(self.path, FINISHED, [*saved, *sorted((self.path / "critic").glob("*"))])
 
     def log_history(self) -> list[dict[str, Any]]:
         """Returns the trainer's log, of the finished run or of the last whole checkpoint."""
-        for folder in (self.path, self.last_checkpoint()):
-            if folder is not None and (folder / "trainer_state.json").exists():
+        for folder in (self.path, *checkpoints(self.path)):
+            if (folder / "trainer_state.json").exists() and (folder == self.path or (folder / COMPLETE).exists()):
                 state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
                 return state["log_history"]  # type: ignore[no-any-return]
         return []
-
-
-class MarkComplete(TrainerCallback):  # type: ignore[misc]
-    """Marks each checkpoint when its save has ended: a kill in the middle leaves one without the mark."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Writes `COMPLETE` into the checkpoint of this step."""
-        if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class TrainingIsOverError(Exception):

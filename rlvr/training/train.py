@@ -7,17 +7,20 @@ the trainer: it does not know that it is probed.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from rlvr.errors import RecipeError
 from rlvr.models.loading import load_model, load_tokenizer, resolve_model
+from rlvr.training.checkpoints import MarkComplete
 from rlvr.training.data import what_to_learn
 from rlvr.training.guards import Guards
 from rlvr.training.progress import show_progress
-from rlvr.training.run_folder import MarkComplete, RunFolder, RunRecord, StopAtLastStep, TrainingIsOverError
+from rlvr.training.run_folder import RunFolder, RunRecord, StopAtLastStep, TrainingIsOverError
 from rlvr.training.settings import Inputs, TrainingSettings
 
 Attach = Callable[[Any], None]
@@ -36,25 +39,38 @@ def train(
         attach: functions that are given the trainer before it starts, for callbacks that need it.
 
     Raises:
-        RunError: the folder belongs to another recipe.
+        RunError: the folder belongs to another recipe, or another process trains there.
     """
     folder = RunFolder(Path(args.output_dir))
     folder.check(record)
     if folder.finished:
         return folder
     trainer = make_trainer(settings, args, inputs)
+    with folder.training() if trainer.accelerator.is_main_process else nullcontext():
+        _train(trainer, folder, record, attach)
+    inputs.verifier.close()
+    return folder
+
+
+def _train(trainer: Any, folder: RunFolder, record: RunRecord, attach: Sequence[Attach]) -> None:
+    """Trains in a folder that is this process's, until the model is saved."""
     if trainer.accelerator.is_main_process:
         folder.open(record)
     trainer.accelerator.wait_for_everyone()
     for each in attach:
         each(trainer)
-    train_or_resume(trainer, folder.last_checkpoint())
-    trainer.save_model(args.output_dir)
+    train_or_resume(trainer, agreed_checkpoint(folder))
+    trainer.save_model(str(folder.path))
     trainer.save_state()
     if trainer.accelerator.is_main_process:
         folder.mark_finished()
-    inputs.verifier.close()
-    return folder
+
+
+def agreed_checkpoint(folder: RunFolder) -> Path | None:
+    """Returns the checkpoint to go on from, which the main process has looked for: all of them take the same one."""
+    found = [str(folder.last_checkpoint() or "") if PartialState().is_main_process else ""]
+    broadcast_object_list(found)
+    return Path(found[0]) if found[0] else None
 
 
 def train_or_resume(trainer: Any, checkpoint: Path | None) -> None:
@@ -81,6 +97,7 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
     from trl import get_peft_config, get_quantization_config
 
     check_save_steps(args)
+    num_kept, args.save_total_limit = args.save_total_limit, None  # `MarkComplete` removes, once the next is complete
     args.logging_nan_inf_filter = False  # it would show guards and people an average in the place of NaN
     config = settings.model
     source = resolve_model(config.model_name_or_path)
@@ -100,7 +117,11 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
             **what_to_learn(inputs, tokenizer, model),
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
-            callbacks=[MarkComplete(), StopAtLastStep(), Guards(settings.guard_patience, steps_per_rollouts(args))],
+            callbacks=[
+                MarkComplete(num_kept),
+                StopAtLastStep(),
+                Guards(settings.guard_patience, steps_per_rollouts(args)),
+            ],
         )
     except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
         raise RecipeError(" ".join(str(error).split())) from error

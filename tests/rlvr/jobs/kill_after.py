@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from rlvr.cli import main
-from rlvr.training.run_folder import MarkComplete
+from rlvr.training.checkpoints import MarkComplete
 
 mark = MarkComplete.on_save
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from probes.results.summary import training_costs
 from rlvr.cli import main
 from rlvr.jobs.comparison import make_runs, read_config
+from rlvr.training.run_folder import RunFolder
 from tests import forked
 from tests.limits import HANG_S
 
@@ -135,8 +136,12 @@ def result(small):
         assert process.returncode is None, process.output()
         assert time.monotonic() < limit
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)  # the command alone: what it had started ends with it
     process.wait()
+    while RunFolder(folder / "ppo-42").is_training():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    assert not RunFolder(folder / "ppo-42").finished
     first = (folder / "grpo-42" / "trainer_state.json").stat().st_mtime_ns
     process = start(config, folder.with_suffix(".second.log"))
     assert process.wait() == 0, process.output()
@@ -154,7 +159,7 @@ def test_a_killed_comparison_goes_on_and_has_every_arm_on_every_set(result, smal
 
 
 def test_the_base_is_probed_once_for_all_arms(result, small):
-    arms = [json.loads((small[1] / f"{arm}-42/probes/index.json").read_text())[0]["store"] for arm in ARMS]
+    arms = [json.loads((small[1] / f"{arm}-42/probes/index.json").read_text())["entries"][0]["store"] for arm in ARMS]
     assert len({Path(store).name for store in arms}) == 1
 
 
