@@ -55,15 +55,11 @@ def require_harmless(file: Path) -> None:
     for beside in ("-wal", "-shm"):
         if file.with_name(file.name + beside).exists():
             raise StoreError(f"{file}{beside}: this program makes no such file; {file.name} is not opened.")
-    journal = journal_of(file)
-    if _size(journal) >= len(_JOURNAL):
-        with journal.open("rb") as opened:
-            opened.seek(-len(_JOURNAL), 2)
-            if opened.read() == _JOURNAL:
-                raise StoreError(
-                    f"{journal}: names a file that SQLite would delete; this program makes no such journal. "
-                    "Do not trust this folder."
-                )
+    if _tail(journal_of(file), len(_JOURNAL)) == _JOURNAL:
+        raise StoreError(
+            f"{journal_of(file)}: names a file that SQLite would delete; this program makes no such journal. "
+            "Do not trust this folder."
+        )
 
 
 @contextmanager
@@ -80,8 +76,8 @@ def reading(file: Path, kind: str, is_written: bool, copies: "RecoveredCopies") 
         StoreError: it is not such a file.
     """
     require_harmless(file)
-    source = copies.of(file) if not is_written and has_hot_journal(file) else file
-    address = f"{source.absolute().as_uri()}?mode=ro"
+    source = copies.of(file) if not is_written and has_hot_journal(file) else None
+    address = f"{(source or file).absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)) as connection:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.text_factory = decode
@@ -143,9 +139,16 @@ class RecoveredCopies:
         self._folder: Path | None = None
         self._copies: dict[tuple[object, ...], Path] = {}
 
-    def of(self, file: Path) -> Path:
-        """Returns the copy of a file as it is now, made if absent."""
-        state = tuple((each.stat().st_size, each.stat().st_mtime_ns) for each in (file, journal_of(file)))
+    def of(self, file: Path) -> Path | None:
+        """Returns the copy of a file as it is now, made if absent; None where a writer has undone it meanwhile."""
+        try:
+            before = _state(file)
+            copy = self._copy(file, before)
+            return copy if _state(file) == before else None
+        except FileNotFoundError:
+            return None
+
+    def _copy(self, file: Path, state: tuple[object, ...]) -> Path:
         key = (file, *state)
         if key not in self._copies:
             if self._folder is None:
@@ -157,6 +160,11 @@ class RecoveredCopies:
             undo_cut_commit(copy)
             self._copies[key] = copy
         return self._copies[key]
+
+
+def _state(file: Path) -> tuple[object, ...]:
+    """Returns what changes when a file or its journal does."""
+    return tuple((each.stat().st_size, each.stat().st_mtime_ns) for each in (file, journal_of(file)))
 
 
 def encode(text: str) -> str | bytes:
@@ -177,6 +185,16 @@ def _head(file: Path, num_bytes: int) -> bytes:
     try:
         with file.open("rb") as opened:
             return opened.read(num_bytes)
+    except FileNotFoundError:
+        return b""
+
+
+def _tail(file: Path, num_bytes: int) -> bytes:
+    """Returns the last bytes of a file; none of one that is shorter, or that its writer has just removed."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, opened.seek(0, 2) - num_bytes))
+            return opened.read()
     except FileNotFoundError:
         return b""
 
