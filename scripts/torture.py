@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import probes.sampling.probe
 from probes.engines import Request
@@ -55,6 +56,8 @@ PROBLEMS = ProblemSet.of("torture", [Problem(f"{number}?", "right") for number i
 RATES = dict(zip([problem.problem_id for problem in PROBLEMS], (0, 0.01, 0.05, 0.2, 0.5, 0.8, 0.97, 1), strict=True))
 PROMPTS = render_prompts(PROBLEMS, PromptFormat(chat="plain"), None)
 WHAT = Measurement(PROBLEMS, make_verifier("exact"), Plan.sequential(64, stop_at=4, first_look=8))
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # equal runs have equal digits then
+QUIET: dict[str, Any] = {"check": True, "env": ONE_THREAD, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PADDING = " " * 400  # so that a file has some pages
 
 
@@ -278,17 +281,21 @@ def train(folder: Path, rng: random.Random, tally: Tally, whole: Path) -> None:
     """Kills a training at a random moment, lets the same command end, and compares with an untouched run."""
     reference, killed = whole.parent / "run", folder / "run"
     if not (reference / "FINISHED").exists():
-        subprocess.run(train_command(reference), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with subprocess.Popen(train_command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        subprocess.run(train_command(reference), **QUIET)
+    with subprocess.Popen(
+        train_command(killed), env=ONE_THREAD, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         time.sleep(rng.uniform(8, 30))
         process.kill()
     tally.faults += 1
-    subprocess.run(train_command(killed), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(train_command(killed), **QUIET)
     indices = [ProbeIndex(run) for run in (reference, killed)]
     tally.lost += len(indices[0].entries()) - len(indices[1].entries())
     for expected, found in zip(*(index.entries() for index in indices), strict=False):
         hold(indices[1].store_path(found), indices[0].store_path(expected), tally)
     weights = [(run / "model.safetensors").read_bytes() for run in (reference, killed)]
+    if weights[0] != weights[1]:
+        print(f"{killed}: another model than the untouched run's", file=sys.stderr)
     tally.changed += weights[0] != weights[1]
 
 
