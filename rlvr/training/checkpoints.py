@@ -24,7 +24,7 @@ COMPLETE = "COMPLETE"  # in a checkpoint whose save was not cut short
 FINISHED = "FINISHED"  # in the folder of a run whose training is over
 FORMAT = "rlvr.files/1"
 CHUNK = 1 << 24
-WEIGHTS = (".safetensors",)
+SHARDS = (".pt", ".distcp")  # of DeepSpeed, of FSDP
 
 
 class MarkComplete(TrainerCallback):  # type: ignore[misc]
@@ -56,11 +56,12 @@ def mark(folder: Path, name: str, files: list[Path] | None = None) -> None:
         name: `COMPLETE` or `FINISHED`.
         files: that it is to list; by default all files in it.
     """
-    listed = [path for path in files or sorted(folder.rglob("*")) if path.is_file() and path.name != name]
+    found = sorted(folder.rglob("*")) if files is None else files
+    listed = [path for path in found if path.is_file() and path.name != name]
     for path in {*listed, *(path.parent for path in listed), folder, folder.parent}:
         sync(path)
-    found = {str(path.relative_to(folder)): [path.stat().st_size, hash_of(path)] for path in listed}
-    write_atomically(folder / name, json.dumps({"format": FORMAT, "hash": "xxh3_128", "files": found}, indent=1))
+    files_of = {str(path.relative_to(folder)): [path.stat().st_size, hash_of(path)] for path in listed}
+    write_atomically(folder / name, json.dumps({"format": FORMAT, "hash": "xxh3_128", "files": files_of}, indent=1))
 
 
 def hash_of(path: Path) -> str:
@@ -75,7 +76,7 @@ def hash_of(path: Path) -> str:
 def faults(folder: Path, name: str, is_thorough: bool = True) -> Iterator[str]:
     """Yields what keeps the files of a folder from being those that were saved; nothing where they are.
 
-    A mark of version 1 is empty: then a file of weights that is not empty is all that can be asked for.
+    A mark of version 1 is empty: then weights that are not empty are all that can be asked for.
 
     Args:
         folder: of a checkpoint or a run.
@@ -85,17 +86,14 @@ def faults(folder: Path, name: str, is_thorough: bool = True) -> Iterator[str]:
     try:
         text = (folder / name).read_text(encoding="utf-8")
         listed = json.loads(text)["files"] if text else None
-        wanted = listed and {str(file): (int(size), str(digest)) for file, (size, digest) in listed.items()}
+        wanted = (
+            {} if listed is None else {str(file): (int(size), str(digest)) for file, (size, digest) in listed.items()}
+        )
     except FileNotFoundError:
         yield f"has no {name}: its save was cut short"
         return
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         yield f"{name} cannot be read ({error!r:.100})"
-        return
-    if wanted is None:
-        weights = [path for path in folder.iterdir() if path.suffix in WEIGHTS]
-        if not any(path.stat().st_size for path in weights):
-            yield "has no weights"
         return
     for file, (size, digest) in wanted.items():
         path = folder / file
@@ -105,6 +103,15 @@ def faults(folder: Path, name: str, is_thorough: bool = True) -> Iterator[str]:
             yield f"{file} has {path.stat().st_size} bytes, not the {size} that were saved"
         elif is_thorough and hash_of(path) != digest:
             yield f"{file} is not as it was saved"
+    if not _has_weights(folder, is_final=name == FINISHED):
+        yield "has no weights"
+
+
+def _has_weights(folder: Path, is_final: bool) -> bool:
+    """Returns whether there are weights, none of them empty; a checkpoint may have them in shards one folder below."""
+    whole = [path for path in folder.iterdir() if path.suffix == ".safetensors"]
+    shards = [] if is_final or whole else [path for path in folder.glob("*/*") if path.suffix in SHARDS]
+    return bool(whole or shards) and all(path.stat().st_size for path in whole or shards)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -143,8 +150,8 @@ def remove_older(run_dir: Path, num_kept: int | None, best: Path | None = None) 
     if not num_kept:
         return
     complete = [path for path in checkpoints(run_dir) if (path / COMPLETE).exists()]
-    kept = {*complete[:num_kept], *([best.resolve()] if best else [])}
+    kept = {path.resolve() for path in (*complete[:num_kept], *([best] if best else []))}
     for path in checkpoints(run_dir):
-        if complete and step_of(path) < step_of(complete[0]) and path not in kept and path.resolve() not in kept:
+        if complete and step_of(path) < step_of(complete[0]) and path.resolve() not in kept:
             (path / COMPLETE).unlink(missing_ok=True)  # first, so that a kill here leaves none that looks whole
             shutil.rmtree(path, ignore_errors=True)

@@ -62,6 +62,30 @@ def test_a_mark_of_an_older_version_asks_for_weights(tmp_path):
     assert last_whole(tmp_path) is None
 
 
+def test_a_sharded_checkpoint_has_its_weights_one_folder_below(tmp_path):
+    """ZeRO-3 and FSDP may leave no whole weights in a checkpoint; the final model of a run must have them."""
+    folder = tmp_path / "checkpoint-2"
+    (folder / "global_step2").mkdir(parents=True)
+    shard = folder / "global_step2" / "zero_pp_rank_0_mp_rank_00_model_states.pt"
+    shard.write_bytes(b"shard")
+    mark(folder, COMPLETE)
+    assert last_whole(tmp_path) == folder
+    shard.write_bytes(b"")
+    (folder / COMPLETE).write_text("")  # of an older version
+    assert last_whole(tmp_path) is None
+
+
+def test_a_run_without_weights_is_never_finished(tmp_path):
+    checkpoint(tmp_path, 2)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    RunFolder(tmp_path).mark_finished()
+    assert not RunFolder(tmp_path).finished
+    (tmp_path / "model.safetensors").unlink()
+    RunFolder(tmp_path).mark_finished()
+    assert not RunFolder(tmp_path).finished
+
+
 def test_an_older_one_goes_only_once_a_newer_one_is_complete(tmp_path):
     checkpoint(tmp_path, 2)
     checkpoint(tmp_path, 4, is_complete=False)
