@@ -18,12 +18,12 @@ Importing this package loads neither plotly nor jinja2.
 
 import errno
 import json
-import os
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr.durable import write_atomically
 from rlvr.errors import InputError, RlvrError, StoreError
 
 if TYPE_CHECKING:
@@ -134,19 +134,12 @@ def write_text(path: Path, text: str) -> None:
         RlvrError: the disk is full.
         InputError: the file cannot be written there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, text)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise RlvrError(
                 f"{path}: the disk is full; an earlier report is kept. Free space, then try again."
             ) from error
         raise InputError(f"{path}: cannot be written ({error.strerror}). Give another output file.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
