@@ -76,6 +76,8 @@ def _full(path: Path) -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the JSON object of a file."""
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("no regular file")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); use another folder or restore the file.") from error

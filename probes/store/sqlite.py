@@ -47,6 +47,9 @@ def require_harmless(file: Path) -> None:
     (sqlite.org/fileformat.html, section 3). A file with a write-ahead log needs files beside it. This program's files
     have neither.
     """
+    for each in (file, journal_of(file)):
+        if each.exists() and not each.is_file():
+            raise StoreError(f"{each}: is no regular file; it is not opened.")
     head = _head(file, 20)
     if head and head[: len(_HEADER)] != _HEADER:
         raise StoreDamageError(f"{file}: damaged (not an SQLite file){SEE_DOCTOR}")
@@ -182,6 +185,9 @@ def decode(data: bytes) -> str:
 
 
 def _head(file: Path, num_bytes: int) -> bytes:
+    """Returns the first bytes of a regular file."""
+    if not file.is_file():  # a pipe would be waited for
+        return b""
     try:
         with file.open("rb") as opened:
             return opened.read(num_bytes)

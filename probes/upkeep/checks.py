@@ -6,7 +6,7 @@ Does not own: what follows from it (`probes.upkeep.doctor`, `probes.upkeep.repai
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from probes.store.files import disk_errors
 from probes.store.sqlite import RecoveredCopies, reading
 from probes.store.store import ProbeStore
 from probes.store.versions import columns_of
+from rlvr.verifiers.verdicts import Outcome
 
 PAGES = 1_000  # copied at once; a writer gets its turn between
 
@@ -47,11 +48,21 @@ def check_file(store: ProbeStore, kind: str, file: Path) -> FileCheck:
         if found != "ok":
             return FileCheck(found)
         columns = columns_of(connection, kind)
+        if strange := _strange_outcomes(connection, columns) if kind == "verdicts" else []:
+            return FileCheck(f"holds outcomes that do not exist, {strange[0]!r:.40} among them")
         mark = {"draws": "checksum", "verdicts": "judged"}[kind]
         absent = f"SELECT COUNT(*) FROM {kind}" + (f" WHERE {mark} IS NULL" if mark in columns else "")  # noqa: S608 - fixed texts
         num_unchecked = connection.execute(absent).fetchone()[0] if columns else 0
         rows = draws_in(connection) if kind == "draws" and columns else iter(())
         return FileCheck(None, sum(draw is None for draw in rows), num_unchecked)
+
+
+def _strange_outcomes(connection: sqlite3.Connection, columns: Sequence[str]) -> list[object]:
+    """Returns the outcomes of an open file of verdicts that are none."""
+    known = {None, *(outcome.value for outcome in Outcome)}
+    names = [name for name in ("outcome", "other") if name in columns]
+    rows = (row for name in names for row in connection.execute(f"SELECT DISTINCT {name} FROM verdicts"))  # noqa: S608 - fixed texts
+    return [value for (value,) in rows if value not in known]
 
 
 @contextmanager

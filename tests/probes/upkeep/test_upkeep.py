@@ -195,3 +195,24 @@ def test_a_backup_refuses_a_folder_that_exists_and_leaves_nothing_half_made(tmp_
     with pytest.raises(StoreError, match="not an SQLite file"):
         back_up(store.path, tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "s"]
+
+
+def test_outcomes_that_do_not_exist_are_damage_that_repair_sets_aside(tmp_path):
+    store = make(tmp_path / "s", num=2)
+    with closing(sqlite3.connect(store.path / "verdicts-00000.sqlite")) as connection, connection:
+        connection.execute("UPDATE verdicts SET outcome = 7 WHERE draw_index = 1")
+    assert "holds outcomes that do not exist, '7' among them" in said(store.path)["integrity"]
+    (done,) = repair(store.path)
+    assert "set aside as verdicts-00000.sqlite.aside-1" in done
+    assert worst(examine(store.path)) == "owed"
+
+
+@pytest.mark.parametrize("name", ["draws-00000.sqlite", "draws-00000.sqlite-journal", "plan.json"])
+def test_what_is_no_regular_file_is_not_opened(name, tmp_path):
+    """A pipe would be waited for without end."""
+    store = make(tmp_path / "s", num=2)
+    (store.path / name).unlink(missing_ok=True)
+    os.mkfifo(store.path / name)
+    with pytest.raises(StoreError, match="no regular file"):
+        store.counts()
+    assert worst(examine(store.path)) == "error"
