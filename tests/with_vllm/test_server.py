@@ -91,7 +91,7 @@ def arm(tiny_model, tiny_tokenizer):
 
 
 class TestContract(EngineContract):
-    num_draws = 200
+    num_draws = 400
 
     @pytest.fixture
     def subject(self, url, arm, tiny_model, tiny_tokenizer) -> Subject:

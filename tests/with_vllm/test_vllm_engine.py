@@ -26,7 +26,7 @@ def llm(tiny_base, tiny_model, tiny_tokenizer):
 
 
 class TestContract(EngineContract):
-    num_draws = 600
+    num_draws = 1200
 
     @pytest.fixture
     def subject(self, llm, tiny_model, tiny_tokenizer) -> Subject:

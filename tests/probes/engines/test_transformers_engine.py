@@ -21,7 +21,7 @@ PROBLEMS = [problem for num in (4, 2, 3) for problem in countdown_problems("prob
 
 
 class TestContract(EngineContract):
-    num_draws = 2000
+    num_draws = 4000
 
     @pytest.fixture
     def subject(self, tiny_model, tiny_tokenizer) -> Subject:
