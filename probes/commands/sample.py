@@ -35,7 +35,12 @@ ENGINE_OPTIONS = (
     click.option(
         "--endpoint", "endpoints", multiple=True, metavar="URL", help="openai: base URL, once for each server."
     ),
-    click.option("--concurrency", type=click.IntRange(1), default=64, show_default=True, help="openai: in flight."),
+    click.option(
+        "--concurrency", type=click.IntRange(0), default=0, help="openai: requests in flight. Default: 64 a server."
+    ),
+    click.option(
+        "--draws-per-request", type=click.IntRange(0), default=0, help="openai. Default: 16 of vLLM, 1 of others."
+    ),
     click.option("--ray-engine", default="transformers", show_default=True, help="ray: transformers or vllm."),
     click.option("--num-workers", type=click.IntRange(1), default=1, show_default=True, help="ray: actors."),
     click.option("--rate", type=click.FloatRange(0, 1), default=0.5, help="scripted: success probability."),

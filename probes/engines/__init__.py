@@ -3,6 +3,7 @@
     transformers   a model of transformers, batches refilled as rows finish
     vllm           vLLM in this process; also the trainer's own engine
     openai         servers that speak the OpenAI protocol
+    servers        what such a server is, says and refuses
     live           the trainer's model or vLLM engine, as it is now
     ray            one of the first two, in Ray actors over many nodes
     scripted       known success rates, for tests and documentation

@@ -1,16 +1,19 @@
 """Servers that speak the OpenAI protocol: `vllm serve`, SGLang, llama.cpp, hosted services.
 
-Owns: requests in flight over one or more servers, retries, what counts as an answer, and giving up on a server.
-Does not own: the servers. The key comes from `OPENAI_API_KEY` and is neither logged nor stored.
+Owns: requests in flight over one or more servers, retries, and giving up on a server.
+Does not own: what a server is, and what counts as an answer (`probes.engines.servers`). The key comes from
+`OPENAI_API_KEY` and is neither logged nor stored.
 
-One completion a request, so that the token count of each is exact and every server can do it. What is delivered is
+A request asks vLLM for several completions of one problem, other servers for one: only vLLM is known to give the
+completions of one request a seed each (child i has seed + i), and to report the tokens of each. What is delivered is
 never drawn again: a request is repeated, with the same seed, only where no valid answer came. Requests live in an event
-loop, because a thread that waits for a server that hangs cannot be ended.
+loop, because a thread that waits for a server that hangs cannot be ended. Answers are read as JSON: the client's own
+objects cost several times what all else of a draw costs here.
 """
 
 import asyncio
+import json
 import logging
-import os
 import random
 import threading
 import time
@@ -19,69 +22,34 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit
 
-from probes.engines import Request, seed_of
+from probes.engines import Request, consecutive_runs, seed_of
+from probes.engines.servers import (
+    FILTERS_OFF,
+    KEY_VARIABLE,
+    TRANSIENT,
+    VLLM,
+    Endpoint,
+    learn,
+    make_client,
+    one_line,
+    our_error,
+    read_answer,
+    retry_after_s,
+)
 from probes.store.arm import Arm
 from probes.store.draws import Draw
-from probes.store.store import MAX_COMPLETION_CHARS
 from rlvr.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
-KEY_VARIABLE = "OPENAI_API_KEY"
-MAX_BACKOFF_S, MAX_RETRY_AFTER_S, CONNECT_TIMEOUT_S, LIST_TIMEOUT_S = 30.0, 120.0, 30.0, 10.0
+MAX_BACKOFF_S, LIST_TIMEOUT_S = 30.0, 10.0
+PER_SERVER = 64  # requests in flight
+DRAWS_PER_REQUEST = 16  # of vLLM
 IDLE_S = 1.0  # after so long without an answer, the caller is told that none has come
 GO_ON = "Delivered draws are stored; the same command goes on."
-TRANSIENT = {408, 409, 425, 429}  # of the 4xx statuses, those that another attempt can cure
 
-# Some servers fill in what a request leaves out, from the model's files or their own defaults (min_p, a top_k of 20 or
-# 40, a repetition penalty). An arm knows nothing of the kind, so they are told. Others refuse these fields.
-FILTERS_OFF: dict[str, dict[str, float]] = {
-    "vllm": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
-    "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
-    "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
-}
-
-Deliver = Callable[[Draw], None]
-
-
-class BadAnswerError(Exception):
-    """A server answered, and the answer cannot be used."""
-
-
-class Endpoint:
-    """One server.
-
-    Attributes:
-        name: the URL as messages show it, without user and password.
-        failures: in a row. Requests that fail together, as when a connection breaks, count once: a failure counts if
-            its request began after the pause that the last counted one brought, at `resumes_at`.
-        last_error: in one line.
-        is_alive: False once it was set aside.
-        extra: fields that its requests carry, by what it says it is; None until it was asked.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        parts = urlsplit(self.url)
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.in_flight, self.failures, self.resumes_at = 0, 0, 0.0
-        self.last_error, self.is_alive = "", True
-        self.extra: dict[str, float] | None = None
-
-    def is_open(self) -> bool:
-        """Returns whether requests should go there: after a failure one at a time, and none during the pause."""
-        return self.failures == 0 or (self.in_flight == 0 and time.monotonic() >= self.resumes_at)
-
-    def failed(self, began: float, pause_s: float, reason: str) -> None:
-        """Notes that a request which began then has failed."""
-        if not self.last_error:
-            logger.warning("%s: %s; asked again.", self.name, reason)
-        self.last_error = reason
-        if began >= self.resumes_at:
-            self.failures += 1
-            self.resumes_at = time.monotonic() + pause_s
+Deliver = Callable[[list[Draw]], None]
 
 
 class OpenAIEngine:
@@ -95,7 +63,9 @@ class OpenAIEngine:
         endpoints: base URLs; requests go to the one with the fewest in flight.
         model: name under which they serve it.
         arm: whose sampling parameters are sent. The stop rule is the server's own.
-        concurrency: requests in flight, over all servers.
+        concurrency: requests in flight, over all servers; 64 for each by default.
+        draws_per_request: completions of one problem that a request asks for; by default 16 where all servers say that
+            they are vLLM, else 1.
         timeout_s: until a request without a whole answer is given up.
         max_retries: further attempts of one request; a server that fails more often in a row is set aside.
         backoff_s: before the second attempt; doubled before each further one, up to 30, less up to a half by chance.
@@ -108,7 +78,8 @@ class OpenAIEngine:
             attempt selects; that it happened stands here and in the log.
 
     Raises:
-        EngineError: a server does not serve the model, or refuses the key.
+        EngineError: a server does not serve the model, refuses the key, or is to make several completions a request and
+            does not say that it is vLLM.
     """
 
     name = "openai"
@@ -119,7 +90,8 @@ class OpenAIEngine:
         model: str,
         arm: Arm,
         *,
-        concurrency: int = 64,
+        concurrency: int | None = None,
+        draws_per_request: int | None = None,
         timeout_s: float = 600.0,
         max_retries: int = 8,
         backoff_s: float = 0.5,
@@ -129,12 +101,13 @@ class OpenAIEngine:
             raise EngineError(f"endpoints: {list(endpoints)}; expected base URLs such as http://HOST:PORT/v1.")
         self.endpoints = [Endpoint(url) for url in endpoints]
         self.model, self.arm, self.send_token_ids = model, arm, send_token_ids
-        self.concurrency, self.timeout_s = concurrency, timeout_s
+        self.concurrency, self.timeout_s = concurrency or PER_SERVER * len(self.endpoints), timeout_s
         self.max_retries, self.backoff_s = max_retries, backoff_s
         self.failed: Counter[str] = Counter()
         self._is_short = False  # a completion was cut before the arm's limit
         self._random = random.Random()  # noqa: S311 - of its own: a probe must not advance the trainer's
         self.check()
+        self.draws_per_request = self._draws_per_request(draws_per_request)
 
     def check(self) -> None:
         """Raises `EngineError` where a server lists other models; one that cannot say is left to its first request."""
@@ -157,23 +130,36 @@ class OpenAIEngine:
     def close(self) -> None:
         """Nothing to free: connections end with each call of `sample`."""
 
+    def _draws_per_request(self, asked: int | None) -> int:
+        """Returns how many completions a request asks for."""
+        others = [each.name for each in self.endpoints if each.kind != VLLM]
+        if asked is None:
+            return 1 if others else DRAWS_PER_REQUEST
+        if asked > 1 and others:
+            raise EngineError(
+                f"{others[0]}: does not say that it is vLLM; of other servers it is not known whether the completions "
+                "of one request have a seed each, or are copies. Use --draws-per-request 1."
+            )
+        return asked
+
     async def _check(self, endpoint: Endpoint) -> None:
         try:
             async with make_client(endpoint.url, LIST_TIMEOUT_S) as client, asyncio.timeout(LIST_TIMEOUT_S):
                 await learn(endpoint, client, self.model)
         except Exception as error:
-            if (ours := _ours(error)) is not None:
+            if (ours := our_error(error)) is not None:
                 raise ours from None
             logger.debug("%s does not list its models: %s", endpoint.name, one_line(error, LIST_TIMEOUT_S))
 
     async def _draw_all(self, requests: Sequence[Request], deliver: Deliver) -> None:
         """Makes all draws, in as many workers as requests may be in flight."""
-        todo = ((request, index) for request in requests for index in request.draw_indices)
+        size = self.draws_per_request
+        todo = ((request, part) for request in requests for part in parts_of(request.draw_indices, size))
         clients = {each: make_client(each.url, self.timeout_s) for each in self.endpoints}
 
         async def worker() -> None:
-            for request, index in todo:
-                deliver(await self._draw(clients, request, index))
+            for request, indices in todo:
+                deliver(await self._draw(clients, request, indices))
 
         try:
             await in_parallel(worker() for _ in range(self.concurrency))
@@ -181,8 +167,8 @@ class OpenAIEngine:
             for client in clients.values():
                 await client.close()
 
-    async def _draw(self, clients: dict[Endpoint, Any], request: Request, index: int) -> Draw:
-        """Returns one draw, after as many attempts as it takes, or raises `EngineError`."""
+    async def _draw(self, clients: dict[Endpoint, Any], request: Request, indices: Sequence[int]) -> list[Draw]:
+        """Returns the draws of consecutive indices, after as many attempts as it takes, or raises `EngineError`."""
         tries: Counter[Endpoint] = Counter()
         num_failed = 0
         while num_failed <= self.max_retries:
@@ -191,9 +177,12 @@ class OpenAIEngine:
             endpoint.in_flight += 1
             try:
                 async with asyncio.timeout(self.timeout_s):
-                    text, num_tokens, truncated = await self._ask(endpoint, clients[endpoint], request, index)
+                    completions = await self._ask(endpoint, clients[endpoint], request, indices)
                 endpoint.failures, endpoint.resumes_at = 0, 0.0
-                return Draw(request.problem_id, index, text, num_tokens, truncated, self.name)
+                return [
+                    Draw(request.problem_id, index, text, num_tokens, truncated, self.name)
+                    for index, (text, num_tokens, truncated) in zip(indices, completions, strict=True)
+                ]
             except Exception as error:  # garbage breaks the client in ways of its own: JSON, HTTP, types
                 self._raise_lasting(endpoint, request, error)
                 pause_s = self._failed(endpoint, tries, began, error)
@@ -201,7 +190,7 @@ class OpenAIEngine:
             finally:
                 endpoint.in_flight -= 1
             await asyncio.sleep(pause_s)
-        raise self._gives_up(f"draw {index} of problem {request.problem_id} failed {num_failed} times")
+        raise self._gives_up(f"draw {indices[0]} of problem {request.problem_id} failed {num_failed} times")
 
     def _choose(self, tries: Counter[Endpoint]) -> Endpoint:
         """Returns a healthy server that failed this request least, with the fewest requests in flight."""
@@ -231,7 +220,7 @@ class OpenAIEngine:
 
     def _raise_lasting(self, endpoint: Endpoint, request: Request, error: Exception) -> None:
         """Raises `EngineError` for an error that no further attempt changes."""
-        if (ours := _ours(error)) is not None:
+        if (ours := our_error(error)) is not None:
             raise ours
         status = getattr(error, "status_code", 0)
         if not 400 <= status < 500 or status in TRANSIENT:
@@ -243,41 +232,55 @@ class OpenAIEngine:
         }.get(status, f"problem {request.problem_id} was asked for; change what the server objects to")
         raise EngineError(f"{endpoint.name}: refused a request ({one_line(error)}); {todo}. {GO_ON}") from None
 
-    async def _ask(self, endpoint: Endpoint, client: Any, request: Request, index: int) -> tuple[str, int, bool]:
-        """Returns text, number of tokens and truncation of one completion."""
-        if endpoint.extra is None:
+    async def _ask(
+        self, endpoint: Endpoint, client: Any, request: Request, indices: Sequence[int]
+    ) -> list[tuple[str, int, bool]]:
+        """Returns text, number of tokens and truncation of each of the completions that one request asks for."""
+        if not endpoint.is_known:
             await learn(endpoint, client, self.model)
-        sampling, content = self.arm.sampling, request.prompt.content
+        fields = self._fields(endpoint, request, indices)
+        content = list(request.prompt.token_ids) if self.send_token_ids else request.prompt.content
+        if self.send_token_ids and not content:
+            raise EngineError(f"send_token_ids: problem {request.problem_id} has no tokens; give a tokenizer.")
+        if self.send_token_ids or isinstance(content, str):
+            response = await client.completions.with_raw_response.create(prompt=content, **fields)
+        else:
+            response = await client.chat.completions.with_raw_response.create(messages=content, **fields)
+        answer = json.loads(response.content)
+        self._check_model(answer, endpoint)
+        completions = read_answer(answer, len(indices), self.arm.sampling.max_new_tokens, endpoint.name)
+        self._warn_of_short(completions, endpoint)
+        return completions
+
+    def _fields(self, endpoint: Endpoint, request: Request, indices: Sequence[int]) -> dict[str, Any]:
+        """Returns what a request says beside its prompt."""
+        sampling = self.arm.sampling
         top_k = {"top_k": sampling.top_k} if sampling.top_k > 0 else {}
-        fields = {
+        tokens = {"return_token_ids": True} if len(indices) > 1 else {}
+        return {
             "model": self.model,
-            "n": 1,
+            "n": len(indices),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_new_tokens,
-            "seed": server_seed(self.arm.arm_id, request.problem_id, index),
-            "extra_body": {**(endpoint.extra or {}), **top_k},
+            "seed": server_seed(self.arm.arm_id, request.problem_id, indices[0]),
+            "extra_body": {**FILTERS_OFF.get(endpoint.kind, {}), **top_k, **tokens},
         }
-        if self.send_token_ids and not request.prompt.token_ids:
-            raise EngineError(f"send_token_ids: problem {request.problem_id} has no tokens; give a tokenizer.")
-        if self.send_token_ids or isinstance(content, str):
-            prompt = list(request.prompt.token_ids) if self.send_token_ids else content
-            answer = await client.completions.create(prompt=prompt, **fields)
-        else:
-            answer = await client.chat.completions.create(messages=content, **fields)
-        self._check_model(answer, endpoint)
-        text, num_tokens, truncated = read_answer(answer, sampling.max_new_tokens, endpoint.name)
-        if truncated and num_tokens < sampling.max_new_tokens and not self._is_short:
+
+    def _warn_of_short(self, completions: Sequence[tuple[str, int, bool]], endpoint: Endpoint) -> None:
+        """Warns, once, of completions that were cut before the arm's limit."""
+        limit = self.arm.sampling.max_new_tokens
+        short = [num_tokens for _, num_tokens, truncated in completions if truncated and num_tokens < limit]
+        if short and not self._is_short:
             self._is_short = True
-            logger.warning("%s cuts completions at %d tokens, before the arm's limit.", endpoint.name, num_tokens)
-        return text, num_tokens, truncated
+            logger.warning("%s cuts completions at %d tokens, before the arm's limit.", endpoint.name, short[0])
 
     def _check_model(self, answer: Any, endpoint: Endpoint) -> None:
         """Raises `EngineError` where a server says that another model made its answer.
 
         A dated name of the same model, `NAME-2026-01-01`, and a path that ends in the name, are the same.
         """
-        said = getattr(answer, "model", None)
+        said = answer.get("model") if isinstance(answer, dict) else None
         if not isinstance(said, str) or not said:
             return
         if not (said.startswith(self.model) or said.endswith(self.model) or self.model.endswith(said)):
@@ -285,10 +288,10 @@ class OpenAIEngine:
 
 
 class _Run:
-    """An event loop in a thread of its own, whose work is given the function that delivers a draw."""
+    """An event loop in a thread of its own, whose work is given the function that delivers draws."""
 
     def __init__(self, work: Callable[[Deliver], Coroutine[Any, Any, None]]) -> None:
-        self.results: SimpleQueue[Draw | None] = SimpleQueue()  # None: no more will come
+        self.results: SimpleQueue[list[Draw] | None] = SimpleQueue()  # None: no more will come
         self.error: Exception | None = None
         self.loop = asyncio.new_event_loop()
         self.task = self.loop.create_task(work(self.results.put))
@@ -308,7 +311,7 @@ class _Run:
 
     def batches(self) -> Iterator[list[Draw]]:
         """Yields draws until no more will come, then raises what went wrong; ends the thread, however it ends."""
-        items: list[Draw | None] = []
+        items: list[list[Draw] | None] = []
         try:
             while None not in items:
                 items = []
@@ -316,20 +319,13 @@ class _Run:
                     items.append(self.results.get(timeout=IDLE_S))
                     while True:
                         items.append(self.results.get_nowait())
-                yield [draw for draw in items if draw is not None]  # none while it waits
+                yield [draw for item in items if item is not None for draw in item]  # none while it waits
         finally:
             with suppress(RuntimeError):  # the loop is closed: all is done
                 self.loop.call_soon_threadsafe(self.task.cancel)
             self.thread.join()
         if self.error is not None:
             raise self.error
-
-
-def _ours(error: BaseException | None) -> EngineError | None:
-    """Returns the error of this engine that the client has wrapped in one of its own, if there is one."""
-    while error is not None and not isinstance(error, EngineError):
-        error = error.__cause__
-    return error
 
 
 async def in_parallel(works: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -339,94 +335,12 @@ async def in_parallel(works: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(work)
 
 
-def make_client(url: str, timeout_s: float) -> Any:
-    """Returns a client with the key of the environment; retries are made here, where another server can take over."""
-    try:
-        import openai
-    except ImportError as error:
-        raise EngineError("the engine `openai` needs the package openai; pip install 'rlvr[openai]'.") from error
-    timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    key = os.environ.get(KEY_VARIABLE) or "EMPTY"
-    hooks = {"response": [refuse_other_hosts]}
-    client = openai.DefaultAsyncHttpxClient(base_url=url, timeout=timeout, event_hooks=hooks)
-    return openai.AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0, http_client=client)
-
-
-async def refuse_other_hosts(response: Any) -> None:
-    """Raises `EngineError` where a server sends the client on to another host, which would be given the prompts."""
-    if response.has_redirect_location:
-        target = response.url.join(response.headers["location"])
-        if (target.host, target.port) != (response.url.host, response.url.port):
-            raise EngineError(
-                f"{response.url.host}: sends requests on to {target.host!r:.100}, port {target.port}; if you trust it, "
-                "give that address as --endpoint."
-            )
-
-
-async def learn(endpoint: Endpoint, client: Any, model: str) -> None:
-    """Notes which fields a server must be sent; raises `EngineError` where it lists other models or refuses the key."""
-    from openai import APIConnectionError
-
-    try:
-        listed = [item async for item in client.models.list()]
-        names, owners = [str(item.id) for item in listed], [item.owned_by for item in listed]
-    except Exception as error:
-        if (ours := _ours(error)) is not None:
-            raise ours from None
-        status = getattr(error, "status_code", 0)
-        if status == 401:
-            raise EngineError(f"{endpoint.name}: refused the key ({one_line(error)}); set {KEY_VARIABLE}.") from None
-        if status in TRANSIENT or status >= 500 or isinstance(error, APIConnectionError):
-            raise
-        names, owners = [], []  # a server without this route, or one that answers it in its own way
-    if names and model not in names:
-        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-        raise EngineError(f"{endpoint.name}: serves {shown}, not {model!r}; correct --model.")
-    endpoint.extra = next((fields for owner, fields in FILTERS_OFF.items() if owner in owners), {})
-
-
-def read_answer(answer: Any, max_tokens: int, server: str) -> tuple[str, int, bool]:
-    """Returns text, number of tokens and truncation; a chat answer of null is the empty text.
-
-    Raises:
-        BadAnswerError: it is not one whole completion with its token count. EngineError: the server counts no tokens.
-    """
-    try:
-        (choice,) = answer.choices
-        is_chat, reason = hasattr(choice, "message"), choice.finish_reason
-        text = choice.message.content if is_chat else choice.text
-    except (AttributeError, TypeError, ValueError):
-        raise BadAnswerError("the answer is not one completion") from None
-    text = "" if text is None and is_chat else text
-    if not isinstance(text, str) or len(text) > MAX_COMPLETION_CHARS:
-        raise BadAnswerError(f"the completion is no text of at most {MAX_COMPLETION_CHARS} characters")
-    if reason not in ("stop", "length"):
-        raise BadAnswerError(f"the completion ended by {reason!r}; expected stop or length")
-    if getattr(answer, "usage", None) is None:
-        raise EngineError(f"{server}: reports no usage.completion_tokens; use a server that counts tokens.")
-    num_tokens = getattr(answer.usage, "completion_tokens", None)
-    if type(num_tokens) is not int or not 0 <= num_tokens <= max_tokens:
-        raise BadAnswerError(f"usage.completion_tokens is {num_tokens!r}; expected 0 to {max_tokens}")
-    return text, num_tokens, reason == "length"
+def parts_of(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Yields runs of consecutive indices, of at most `size` each."""
+    for run in consecutive_runs(indices):
+        yield from (run[at : at + size] for at in range(0, len(run), size))
 
 
 def server_seed(arm_id: str, problem_id: str, draw_index: int) -> int:
-    """Returns a draw's seed: `seed_of` below 2^31, which all servers take; no two draws of a problem share one."""
-    return seed_of(arm_id, problem_id, draw_index) % 2**31
-
-
-def retry_after_s(error: Exception) -> float:
-    """Returns the seconds that the server asked to wait, bounded; 0 where it did not, or named a date."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    text = headers.get("retry-after", "")
-    return min(MAX_RETRY_AFTER_S, float(text)) if text.replace(".", "", 1).isdecimal() else 0.0
-
-
-def one_line(error: Exception, timeout_s: float = 0.0) -> str:
-    """Returns an error, and what it comes from, in one bounded line without the key."""
-    if isinstance(error, TimeoutError):
-        return f"no whole answer within {timeout_s:g} s"
-    cause = f" ({error.__cause__})" if error.__cause__ is not None and str(error.__cause__) else ""
-    text = " ".join(f"{type(error).__name__}: {error}{cause}".split())
-    key = os.environ.get(KEY_VARIABLE)
-    return (text.replace(key, "***") if key else text)[:300]
+    """Returns a draw's seed: below 2^31, which all servers take; those of a problem are consecutive."""
+    return seed_of(arm_id, problem_id, 0) % 2**30 + draw_index

@@ -38,7 +38,8 @@ class EngineOptions:
         max_model_len: of vLLM, prompt and completion together; 0 is the model's own.
         gpu_memory_utilization: share of a GPU's memory that vLLM takes.
         endpoints: base URLs of servers.
-        concurrency: requests in flight, over all endpoints.
+        concurrency: requests in flight, over all endpoints; 0 is 64 for each.
+        draws_per_request: completions that a request asks a server for; 0 is 16 of vLLM, 1 of others.
         ray_engine: what runs in the Ray actors: transformers or vllm.
         num_workers: Ray actors.
         rate: success probability of the scripted engine.
@@ -53,7 +54,8 @@ class EngineOptions:
     max_model_len: int = 0
     gpu_memory_utilization: float = 0.9
     endpoints: Sequence[str] = field(default_factory=tuple)
-    concurrency: int = 64
+    concurrency: int = 0
+    draws_per_request: int = 0
     ray_engine: str = "transformers"
     num_workers: int = 1
     rate: float = 0.5
@@ -138,7 +140,13 @@ def _server(options: EngineOptions, prompt_format: PromptFormat, sampling: Sampl
     def start() -> Engine:
         from probes.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(options.endpoints, options.model, arm, concurrency=options.concurrency)
+        return OpenAIEngine(
+            options.endpoints,
+            options.model,
+            arm,
+            concurrency=options.concurrency or None,
+            draws_per_request=options.draws_per_request or None,
+        )
 
     return Source(arm, None, start)
 

@@ -113,6 +113,7 @@ def test_text_tokens_and_messages_are_one_prompt_and_a_seed_gives_one_draw(url, 
     messages = Prompt([{"role": "user", "content": text.prompt.content}], text.prompt.token_ids)
     chat = Request(text.problem_id, messages, text.draw_indices)
     ways = [({}, text), ({"send_token_ids": True}, text), ({}, chat), ({"send_token_ids": True}, chat)]
+    ways.append(({"draws_per_request": 1}, text))  # others ask for several, each with the seed of its own
     first, *others = (
         sampled(Subject(OpenAIEngine([url], "tiny", arm, **options), tiny_model, tiny_tokenizer), request)
         for options, request in ways

@@ -179,8 +179,8 @@ def test_tokens_are_sent_where_asked():
 def test_a_servers_own_sampling_defaults_are_switched_off(owner, extra):
     """Servers fill in a top_k or a penalty that the request leaves out; strict ones refuse fields they do not know."""
     with serving(good, listing("m", owner=owner)) as server:
-        draw_all(engine_for(server, arm=NO_FILTER), 2)
-        draw_all(engine_for(server, arm=ARM), 2)
+        draw_all(engine_for(server, arm=NO_FILTER, draws_per_request=1), 2)
+        draw_all(engine_for(server, arm=ARM, draws_per_request=1), 2)
     plain, filtered = server.bodies[0], server.bodies[-1]
     known = {"model", "n", "temperature", "top_p", "max_tokens", "seed", "prompt"}
     assert {name: value for name, value in plain.items() if name not in known} == extra
@@ -194,6 +194,98 @@ def test_every_draw_has_a_seed_of_its_own():
     assert len(set(seeds)) == 50
     assert sorted(seeds) == sorted(server_seed(ARM.arm_id, "p", index) for index in range(50))
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def several(number, body, chat):
+    """An answer of vLLM with the completions of one request, in another order than that of their index."""
+    answer = completion(chat=chat, tokens=sum(range(1, body["n"] + 1)))
+    (choice,) = answer["choices"]
+    said = {"message": {"content": "text 0"}} if chat else {"text": "text 0"}
+    answer["choices"] = [
+        choice
+        | json.loads(json.dumps(said).replace("0", str(index)))
+        | {"index": index, "token_ids": [7] * (index + 1)}
+        for index in reversed(range(body["n"]))
+    ]
+    return answer
+
+
+def vllm_engine(server, **options):
+    return engine_for(server, arm=NO_FILTER, **options)
+
+
+VLLM = listing("m", owner="vllm")
+
+
+@pytest.mark.parametrize("prompt", [TEXT, CHAT], ids=["text", "chat"])
+def test_vllm_makes_several_completions_a_request_each_with_its_seed(prompt):
+    indices = (0, 1, 2, 3, 4, 9, 10, 12)
+    with serving(several, VLLM) as server:
+        engine = vllm_engine(server, draws_per_request=3)
+        draws = [draw for batch in engine.sample([Request("p", prompt, indices)]) for draw in batch]
+    asked = {body["seed"]: body["n"] for body in server.bodies}
+    assert all(body["return_token_ids"] for body in server.bodies if body["n"] > 1)
+    wanted = {0: 3, 3: 2, 9: 2, 12: 1}
+    assert asked == {server_seed(NO_FILTER.arm_id, "p", index): n for index, n in wanted.items()}
+    start = {0: 0, 1: 0, 2: 0, 3: 3, 4: 3, 9: 9, 10: 9, 12: 12}
+    assert {draw.draw_index: (draw.completion, draw.num_tokens) for draw in draws} == {
+        index: (f"text {index - start[index]}", index - start[index] + 1) for index in indices
+    }
+
+
+def test_vllm_is_asked_for_sixteen_and_others_for_one():
+    with serving(several, VLLM) as server, serving(good) as other:
+        assert vllm_engine(server).draws_per_request == 16
+        assert engine_for(other).draws_per_request == 1
+        assert engine_for(server, other).draws_per_request == 1
+        with pytest.raises(EngineError, match=r"does not say that it is vLLM.*copies\. Use --draws-per-request 1"):
+            engine_for(server, other, draws_per_request=2)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda answer: answer["choices"].pop(),
+        lambda answer: answer["choices"].append(answer["choices"][0]),
+        lambda answer: answer["choices"][0].update(index=0),
+        lambda answer: answer["choices"][0].pop("index"),
+        lambda answer: answer["choices"][0].update(finish_reason="content_filter"),
+        lambda answer: answer["choices"][0].update(text=None),
+        lambda answer: answer["choices"][0]["token_ids"].append(1),
+        lambda answer: answer["usage"].update(completion_tokens=9),
+    ],
+)
+def test_of_an_answer_with_one_bad_completion_nothing_is_used(spoil):
+    def behave(number, body, chat):
+        answer = several(number, body, chat)
+        if number == 0:
+            spoil(answer)
+        return answer
+
+    with serving(behave, VLLM) as server:
+        draws = draw_all(vllm_engine(server, draws_per_request=3, concurrency=1), 3)
+        assert [body["seed"] for body in server.bodies] == [server.bodies[0]["seed"]] * 2
+    assert {draw.completion for draw in draws} == {"text 0", "text 1", "text 2"}
+
+
+def test_a_server_that_does_not_say_whose_tokens_are_whose_is_told_of():
+    def behave(number, body, chat):
+        answer = several(number, body, chat)
+        for choice in answer["choices"]:
+            del choice["token_ids"]
+        return answer
+
+    with (
+        serving(behave, VLLM) as server,
+        pytest.raises(EngineError, match="does not report the tokens of each completion; use --draws-per-request 1"),
+    ):
+        draw_all(vllm_engine(server, draws_per_request=3), 3)
+
+
+def test_each_server_has_its_own_requests_in_flight():
+    with serving(good) as one, serving(good) as two:
+        assert engine_for(one, concurrency=None).concurrency == 64
+        assert engine_for(one, two, concurrency=None).concurrency == 128
 
 
 def test_a_repeated_request_has_the_same_seed():
