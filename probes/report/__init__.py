@@ -2,6 +2,7 @@
 
     inputs       which folders a report is of, read
     evidence     which draws stand on the page
+    rollouts     which training rollouts do
     words        sentences computed from a summary
     figures      the drawings, a file a topic
     page         the page of a run, its safety and policy
@@ -29,6 +30,7 @@ from rlvr.errors import InputError, RlvrError, StoreError
 if TYPE_CHECKING:
     from probes.report.evidence import Evidence
     from probes.report.inputs import ReportInput
+    from probes.report.rollouts import TrainingRollouts
 
 
 def write_report(folder: Path, output: Path | None = None) -> Path:
@@ -95,7 +97,7 @@ def render_input(given: "ReportInput") -> str:
     evidence = _evidence_of(given)
     if given.comparison is None:
         (summary,) = given.arms.values()
-        return render_run(given.name, summary, evidence)
+        return render_run(given.name, summary, evidence, _rollouts_of(given))
     return render_comparison(given.comparison, given.arms, evidence)
 
 
@@ -108,6 +110,14 @@ def _evidence_of(given: "ReportInput") -> "Evidence | str":
     except StoreError as error:
         return str(error)
     return choose_evidence(arms) if arms else "no stored draws stand beside the summary."
+
+
+def _rollouts_of(given: "ReportInput") -> "TrainingRollouts | str | None":
+    """Returns the training rollouts that the page shows, why it cannot, or None where none were kept."""
+    try:
+        return given.load_rollouts()
+    except StoreError as error:
+        return str(error)
 
 
 def render(summary: Mapping[str, Any], where: str = "summary") -> str:

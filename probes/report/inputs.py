@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from probes.report.rollouts import TrainingRollouts, choose_rollouts
 from probes.results.measured import Measured, measure_probe, measure_store
 from probes.results.runs import ArmRun, compare_runs, compare_stores
 from probes.results.schema import Summary, require_comparison, require_summary
@@ -31,12 +32,14 @@ class ReportInput:
         comparison: of the arms (`rlvr.comparison/2`); None for a lone run or store.
         load_draws: opens the stores that the draws on the page come from, the base first; called when the page is
             made, because it reads every verdict.
+        load_rollouts: reads the training rollouts of a lone run that has kept them; None of others.
     """
 
     name: str
     arms: dict[str, Summary]
     comparison: dict[str, Any] | None = None
     load_draws: Callable[[], list[tuple[str, Measured]]] = field(default=list)
+    load_rollouts: Callable[[], TrainingRollouts | None] = lambda: None
 
 
 def read_input(paths: Sequence[Path], verifier: str | None = None, remake: bool = False, seed: int = 0) -> ReportInput:
@@ -80,7 +83,17 @@ def _kind(path: Path) -> str:
 def _of_run(folder: Path) -> ReportInput:
     """Returns a lone run."""
     summary = read_summary(folder)
-    return ReportInput(summary["run"]["name"], {summary["run"]["name"]: summary}, None, lambda: run_draws(folder))
+    name = summary["run"]["name"]
+    return ReportInput(name, {name: summary}, None, lambda: run_draws(folder), lambda: run_rollouts(folder))
+
+
+def run_rollouts(folder: Path) -> TrainingRollouts | None:
+    """Returns the training rollouts of a run that has kept them."""
+    if not (folder / "rollouts").is_dir():
+        return None
+    from rlvr.rollouts.kept import read_rollouts
+
+    return choose_rollouts(read_rollouts(folder))
 
 
 def run_draws(folder: Path) -> list[tuple[str, Measured]]:

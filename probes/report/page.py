@@ -25,6 +25,7 @@ from probes.report.evidence import Evidence
 from probes.report.figures import palette
 from probes.report.figures.plots import Plot, make_plots
 from probes.report.packing import pack
+from probes.report.rollouts import TrainingRollouts
 from probes.results import formatting
 from probes.results.cautions import cautions
 from probes.results.schema import Probe, Summary
@@ -83,10 +84,20 @@ class ArmView:
         return facts(self.summary)
 
 
-def render_run(name: str, summary: Summary, evidence: Evidence | str) -> str:
-    """Returns the page of a run, or of a base and one other store; for `evidence` see `render_template`."""
+def render_run(
+    name: str, summary: Summary, evidence: Evidence | str, rollouts: TrainingRollouts | str | None = None
+) -> str:
+    """Returns the page of a run, or of a base and one other store.
+
+    Args:
+        name: title.
+        summary: the numbers.
+        evidence: see `render_template`.
+        rollouts: of the training, why they cannot be shown, or None.
+    """
     arm = ArmView(name, "", "", 2, summary, make_plots(summary))
-    return render_template("page.html", {plot.slug: plot for plot in arm.plots}, evidence, name=name, arm=arm)
+    plots = {plot.slug: plot for plot in arm.plots}
+    return render_template("page.html", plots, evidence, name=name, arm=arm, rollouts=rollouts)
 
 
 def render_template(template: str, plots: Mapping[str, Plot], evidence: Evidence | str, **context: Any) -> str:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
+
+from rlvr.rollouts.exposures import RolloutCount
+from rlvr.rollouts.kept import KeptRollouts
+from rlvr.rollouts.order import EpochOrder, Order
 
 # Recipe keys that decide what is optimised, for every algorithm on GRPOConfig.
 OBJECTIVE = (
@@ -106,37 +109,32 @@ class ScoredBatch:
         return values_N[self.first : self.first + len(self.inputs)]
 
 
-class RolloutCount(TrainerCallback, ExportableState):  # type: ignore[misc]
-    """Completions generated since the run began, over all processes, thrown-away ones included; kept in checkpoints."""
-
-    def __init__(self) -> None:
-        self.num = 0
-
-    def state(self) -> dict[str, Any]:
-        """Returns what a checkpoint's trainer_state.json keeps."""
-        return {"args": {}, "attributes": {"num": self.num}}
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Takes over the count of the checkpoint that the run goes on from."""
-        saved = state.stateful_callbacks.get(type(self).__name__, {})
-        self.num = saved.get("attributes", {}).get("num", 0)
-
-
 class CountsRollouts:
-    """Adds `rollouts` to the training log of TRL's trainers that generate."""
+    """TRL's trainers that generate: they count rollouts, and visit the same rows whether they were killed or not."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rollouts = RolloutCount()
+        self.kept: KeptRollouts | None = None
         self.add_callback(self.rollouts)  # type: ignore[attr-defined]
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """Returns TRL's sampler, in the order of the epoch that the training is in."""
+        sampler = super()._get_train_sampler(dataset)  # type: ignore[misc]
+        self.rollouts.visits(self.train_dataset, Order.of(sampler, self.args.gradient_accumulation_steps))  # type: ignore[attr-defined]
+        return EpochOrder(sampler, lambda: int(self.state.epoch or 0))  # type: ignore[attr-defined]
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """Counts what TRL generates for the training."""
         if self.model.training:  # type: ignore[attr-defined]
-            self.rollouts.num += len(inputs) * self.accelerator.num_processes  # type: ignore[attr-defined]
+            problem_ids = gather_object([row.get("problem_id") for row in inputs])
+            self.rollouts.add(problem_ids, len(problem_ids))
         return super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+
+    def keep_rollouts(self, num: int) -> None:
+        """Keeps the last rollouts that TRL has logged, so many on this process, where that is asked for."""
+        if self.kept is not None and self.model.training and self.accelerator.is_main_process:  # type: ignore[attr-defined]
+            self.kept.add(self.state.global_step, self._logs, num * self.accelerator.num_processes)  # type: ignore[attr-defined]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the number of rollouts to the training log."""
@@ -179,6 +177,7 @@ class RolloutTrainer(CountsRollouts, GRPOTrainer):  # type: ignore[misc]
         if advantages is not None:
             out["advantages"] = advantages
             self._correct_log(batch, advantages)
+        self.keep_rollouts(len(inputs))
         return out
 
     def _total(self, rewards_NF: torch.Tensor) -> torch.Tensor:

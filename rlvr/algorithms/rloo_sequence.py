@@ -3,6 +3,8 @@
 Owns: the count of rollouts in the log; all else is TRL's RLOOTrainer. `rloo` is the twin with GRPO's token ratio.
 """
 
+from typing import Any
+
 from trl import RLOOConfig, RLOOTrainer
 
 from rlvr.algorithms.base import OBJECTIVE as BASE_OBJECTIVE
@@ -23,4 +25,10 @@ OBJECTIVE = (*(key for key in BASE_OBJECTIVE if key not in GRPO_ONLY), "normaliz
 
 
 class Trainer(CountsRollouts, RLOOTrainer):  # type: ignore[misc]
-    """TRL's RLOOTrainer that also logs `rollouts`."""
+    """TRL's RLOOTrainer that also logs `rollouts`, and keeps them where that is asked for."""
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        """Keeps the rollouts."""
+        out = super()._generate_and_score_completions(inputs)
+        self.keep_rollouts(len(inputs))
+        return out

@@ -143,11 +143,14 @@ def _training(recipe: Recipe) -> TrainingSettings:
     """Returns the algorithm with TRL's own fields."""
     from trl import ModelConfig
 
+    if recipe.own.keep_rollouts and recipe.algorithm.is_supervised:
+        raise RecipeError(f"keep_rollouts: {recipe.algorithm.name} makes no rollouts; its demonstrations are kept.")
     return TrainingSettings(
         algorithm=recipe.algorithm,
         values=recipe.part(recipe.algorithm.config_class),
         model=ModelConfig(**recipe.part(ModelConfig)),
         guard_patience=recipe.own.guard_patience,
+        keep_rollouts=recipe.own.keep_rollouts,
         source=recipe.source,
     )
 

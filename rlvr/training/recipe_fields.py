@@ -23,6 +23,7 @@ FREE_KEYS = frozenset(
         "probe_store",
         "dataloader_num_workers",
         "guard_patience",
+        "keep_rollouts",
         "probe_on_narrowing",
     }
 )
@@ -98,6 +99,9 @@ class RunArguments:
     )
     format_reward: float = field(
         default=0.0, metadata={"help": "Added to the reward of a completion with an answer in \\boxed{}; 0 is off."}
+    )
+    keep_rollouts: bool = field(
+        default=False, metadata={"help": "Keep all rollouts with rewards and advantages, in output_dir/rollouts."}
     )
     prompt_template: str = field(default="{question}", metadata={"help": "Text with one {question}."})
     prompt_system: str | None = field(default=None, metadata={"help": "System message of a chat prompt."})

@@ -133,7 +133,7 @@ class _Accuracy:
             for verdict, ids in zip(verdicts, completion_ids, strict=True)
         ]
         self._alarm(verdicts)
-        _log(verdicts, outcomes, kwargs)
+        _log(verdicts, outcomes, problem_id, [len(ids) for ids in completion_ids], kwargs)
         return [reward_of(outcome) for outcome in outcomes]
 
     def _problem(self, problem_id: str) -> Problem:
@@ -200,10 +200,18 @@ def _share(verdicts: Sequence[Verdict], outcome: Outcome) -> float:
     return sum(verdict.outcome is outcome for verdict in verdicts) / max(1, len(verdicts))
 
 
-def _log(verdicts: Sequence[Verdict], outcomes: Sequence[Outcome], kwargs: dict[str, Any]) -> None:
-    """Logs rates and outcomes where the trainer offers it."""
+def _log(
+    verdicts: Sequence[Verdict],
+    outcomes: Sequence[Outcome],
+    problem_ids: Sequence[str],
+    num_tokens: Sequence[int],
+    kwargs: dict[str, Any],
+) -> None:
+    """Logs rates, and of each completion its problem, tokens and outcome, where the trainer offers it."""
     if "log_metric" in kwargs:
         for name, outcome in RATES.items():
             kwargs["log_metric"](name, _share(verdicts, outcome))
     if "log_extra" in kwargs:
+        kwargs["log_extra"]("problem_id", list(problem_ids))
+        kwargs["log_extra"]("num_tokens", list(num_tokens))
         kwargs["log_extra"]("outcome", [str(outcome) for outcome in outcomes])

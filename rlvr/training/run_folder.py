@@ -170,13 +170,17 @@ class RunFolder:
         saved = [path for path in sorted(self.path.iterdir()) if path.suffix in SAVED and path.name not in NOT_SAVED]
         mark(self.path, FINISHED, [*saved, *sorted((self.path / "critic").glob("*"))])
 
-    def log_history(self) -> list[dict[str, Any]]:
-        """Returns the trainer's log, of the finished run or of the last whole checkpoint."""
+    def last_state(self) -> dict[str, Any]:
+        """Returns the trainer's state, of the finished run or of the last whole checkpoint; nothing before that."""
         for folder in (self.path, *checkpoints(self.path)):
             if (folder / "trainer_state.json").exists() and (folder == self.path or (folder / COMPLETE).exists()):
-                state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-                return state["log_history"]  # type: ignore[no-any-return]
-        return []
+                state: dict[str, Any] = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+                return state
+        return {}
+
+    def log_history(self) -> list[dict[str, Any]]:
+        """Returns the trainer's log, of the finished run or of the last whole checkpoint."""
+        return self.last_state().get("log_history", [])  # type: ignore[no-any-return]
 
 
 class TrainingIsOverError(Exception):

@@ -73,6 +73,7 @@ class TrainingSettings:
         values: of the config's fields, by name.
         model: TRL's ModelConfig.
         guard_patience: see `rlvr.training.guards`.
+        keep_rollouts: keep all rollouts, see `rlvr.rollouts.kept`.
         source: the recipe's file, for messages; None where flags alone made it.
     """
 
@@ -80,6 +81,7 @@ class TrainingSettings:
     values: Mapping[str, Any]
     model: Any
     guard_patience: int
+    keep_rollouts: bool = False
     source: str | None = None
 
     @property

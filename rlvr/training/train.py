@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 
 from rlvr.errors import RecipeError
 from rlvr.models.loading import load_model, load_tokenizer, resolve_model
+from rlvr.rollouts.kept import KeptRollouts
 from rlvr.training.checkpoints import MarkComplete
 from rlvr.training.data import what_to_learn
 from rlvr.training.guards import Guards
@@ -110,6 +111,7 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
         attn_implementation=config.attn_implementation,
         quantization_config=get_quantization_config(config),
     )
+    kept = KeptRollouts(Path(args.output_dir)) if settings.keep_rollouts else None
     try:
         trainer = settings.algorithm.trainer_class(
             model=model,
@@ -118,6 +120,7 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
             processing_class=tokenizer,
             peft_config=get_peft_config(config),
             callbacks=[
+                *([kept] if kept else []),  # before the mark
                 MarkComplete(num_kept),
                 StopAtLastStep(),
                 Guards(settings.guard_patience, steps_per_rollouts(args)),
@@ -125,6 +128,8 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
         )
     except ValueError as error:  # a value that only the model can refute, for example LoRA's target modules
         raise RecipeError(" ".join(str(error).split())) from error
+    if kept is not None:
+        trainer.kept = kept
     show_progress(trainer)
     return trainer
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from click.testing import CliRunner
 from probes.store.index import ProbeIndex
 from probes.store.store import ProbeStore
 from rlvr.cli import main
+from rlvr.jobs.doctor import examine_run
+from rlvr.rollouts.exposures import saved_count
+from rlvr.rollouts.kept import read_rollouts
+from rlvr.training.run_folder import RunFolder
 from tests import forked
 from tests.limits import HANG_S
 
@@ -97,8 +102,6 @@ def test_killed_in_a_probe_and_in_training_the_run_ends_the_same(flags, uninterr
 
 
 def test_a_checkpoint_that_was_cut_short_is_not_resumed_from(flags, uninterrupted, tmp_path):
-    from rlvr.training.run_folder import RunFolder
-
     folder = tmp_path / "run"
     process = start(flags(folder))
     kill_when(process, lambda: (folder / "checkpoint-2" / "COMPLETE").exists())
@@ -131,14 +134,17 @@ def rollouts(folder: Path) -> list[tuple[int, float, float]]:
 
 @pytest.mark.parametrize("algorithm", ["ppo", "dapo", "remax", "rft"])
 def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny_base, tmp_path):
-    """Bit-identical losses, weights and counts: critic, optimizer state and dynamic sampling go on as they were."""
+    """Bit-identical losses, weights and counts: critic, optimizer state, dynamic sampling and the order of problems.
+
+    The run goes on in its first epoch and in its second: TRL's sampler starts each process with the first one's order.
+    """
     recipe = ROOT / f"recipes/countdown-tiny/{algorithm}.yaml"
 
     def flags(folder: Path) -> list[str]:
         values = {
             "model_name_or_path": tiny_base,
             "verifier": "tests.length_verifier:even_length",
-            "train_problems": "countdown:train?num=64",
+            "train_problems": f"countdown:train?num={64 if algorithm == 'rft' else 12}",  # 12 make an epoch of 3 steps
             "probe_problems": "",
             "output_dir": folder,
             "per_device_train_batch_size": 16,
@@ -147,7 +153,7 @@ def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny
             "warmup_steps": 0,
             "report_to": "none",
             "disable_tqdm": True,
-        } | ({} if algorithm == "rft" else {"num_generations": 4, "max_resample_rounds": 2})
+        } | ({} if algorithm == "rft" else {"num_generations": 4, "max_resample_rounds": 2, "keep_rollouts": True})
         if algorithm != "dapo":
             values.pop("max_resample_rounds", None)
         return ["--config", str(recipe), *(str(word) for key, value in values.items() for word in (f"--{key}", value))]
@@ -166,3 +172,25 @@ def test_a_killed_run_of_each_algorithm_with_state_ends_the_same(algorithm, tiny
     assert len(steps[0]) == 8
     for file in ("model.safetensors", *(["critic/model.safetensors"] if algorithm == "ppo" else [])):
         assert (killed / file).read_bytes() == (whole / file).read_bytes()
+    counts = [saved_count(RunFolder(each).last_state()["stateful_callbacks"]) for each in (whole, killed)]
+    assert counts[0] == counts[1]
+    kept = list(read_rollouts(killed))
+    assert kept == list(read_rollouts(whole))
+    assert Counter(row["problem_id"] for row in kept) == Counter(dict(counts[0].get("by_problem", ())))
+    said = [each.message for each in examine_run(killed) if each.check == "exposures"]
+    assert said == ([] if algorithm == "rft" else [exposures_of(counts[0], algorithm)])
+
+
+def exposures_of(count, algorithm):
+    """What the doctor says of eight steps in epochs of three, four problems each: 8 of 12 problems came once more."""
+    made = [number for _, number in count["by_problem"]]
+    assert len(made) == 12
+    if algorithm == "dapo":
+        return (
+            f"by step 8, {sum(made)} rollouts of 12 of 12 problems, {min(made)} to {max(made)} each, at least those of "
+            "a run that was never interrupted."
+        )
+    assert sorted(made) == [8] * 4 + [12] * 8
+    return (
+        "by step 8, 128 rollouts of 12 of 12 problems, 8 to 12 each, exactly those of a run that was never interrupted."
+    )
