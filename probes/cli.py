@@ -14,7 +14,7 @@ from probes.commands.plan import plan
 from probes.commands.report import report
 from probes.commands.sample import sample
 from probes.commands.schema import schema
-from probes.commands.upkeep import backup, doctor
+from probes.commands.upkeep import backup, doctor, export
 from probes.commands.verify import verify
 from probes.commands.watch import watch
 from rlvr import __version__
@@ -27,7 +27,8 @@ def main() -> None:
     """Measure language models by large-k pass@k: sample, verify, estimate, compare, analyze, report."""
 
 
-for command in (plan, sample, verify, estimate, compare, analyze, report, schema, watch, doctor, backup, import_):
+READING = (estimate, compare, analyze, report, schema, export)
+for command in (plan, sample, verify, watch, doctor, backup, import_, *READING):
     main.add_command(command)
 
 

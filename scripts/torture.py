@@ -12,6 +12,8 @@ nothing happened to:
     train     `rlvr train` is killed at a random moment, then runs to its end; probes and model equal an untouched run's
               (a minute a round; not among the defaults)
 
+Journals are sealed after a few dozen draws, so a store has files of both formats, and kills find writers at sealing.
+
 Prints one line a kind, and exits with 1 unless lost, doubled and silently changed are all 0:
 
     | kind | rounds | faults | draws | lost | doubled | silently changed | errors said |
@@ -39,6 +41,7 @@ from probes.engines import Request
 from probes.engines.scripted import ScriptedEngine
 from probes.sampling.probe import Measurement, render_prompts, run_probe
 from probes.statistics.plan import Plan, shard
+from probes.store import writer_files
 from probes.store.arm import Sampling, declared_arm
 from probes.store.draws import Draw
 from probes.store.index import ProbeIndex
@@ -59,6 +62,7 @@ WHAT = Measurement(PROBLEMS, make_verifier("exact"), Plan.sequential(64, stop_at
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # equal runs have equal digits then
 QUIET: dict[str, Any] = {"check": True, "env": ONE_THREAD, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 PADDING = " " * 400  # so that a file has some pages
+SEAL_BYTES = 1 << 16
 
 
 @dataclass
@@ -313,6 +317,7 @@ KINDS = {"kill": kill, "flip": flip, "torn": torn, "writers": writers, "disk": d
 
 def main() -> None:
     """Runs the rounds, a kind after the other in turn, and prints what came of them."""
+    writer_files.SEAL_BYTES = SEAL_BYTES
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20, help="over all kinds")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["kill", "flip", "torn", "writers", "copy"])

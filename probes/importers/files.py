@@ -8,9 +8,10 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,9 +19,10 @@ from rlvr.errors import ProblemError
 
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_VALUE_BYTES = 2**27  # of one JSON value: a line, a sample; parsed it takes several times as much memory
-MAX_FILE_BYTES = 2**29  # of a JSON file that is one value
+MAX_VALUE_BYTES = 2**26  # of one JSON value: a line, a sample; parsed it takes up to 22 times as much memory
+MAX_FILE_BYTES = 2**27  # of a JSON file that is one value
 MAX_RATIO = 250  # unpacked to packed; logs have 5 to 100, what is made to fill memory has 1,000
+MAX_NAMES = 20  # in a message
 SMALL_BYTES = 2**24  # below this no ratio is too large
 
 _KINDS = {str: "text", list: "a list", dict: "an object", bool: "true or false"}
@@ -128,6 +130,12 @@ def read_beside(path: Path) -> dict[str, Any]:
     return read_value(path)
 
 
+def names_of(names: Iterable[str]) -> str:
+    """Returns names for a message: the first of them, each cut where it is long."""
+    shown = [str(name)[:40] for name in islice(names, MAX_NAMES + 1)]
+    return ", ".join(shown[:MAX_NAMES] + ["..."] * (len(shown) > MAX_NAMES)) or "none"
+
+
 def field(row: dict[str, Any], name: str, expected: type, where: str) -> Any:
     """Returns a field of a row.
 
@@ -135,7 +143,7 @@ def field(row: dict[str, Any], name: str, expected: type, where: str) -> Any:
         ProblemError: it is absent or of another type.
     """
     if name not in row:
-        raise ProblemError(f"{where}: no field {name!r}, saw {', '.join(row) or 'none'}; is this the right format?")
+        raise ProblemError(f"{where}: no field {name!r}, saw {names_of(row)}; is this the right format?")
     if not isinstance(row[name], expected):
         raise ProblemError(f"{where}: {name} is {kind(row[name])}; expected {_KINDS.get(expected, expected.__name__)}.")
     return row[name]

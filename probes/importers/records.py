@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from probes.importers.files import names_of
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.types import content_hash
@@ -160,7 +161,7 @@ def choose_metric(asked: str | None, available: list[str], where: str) -> str:
     """
     if asked is not None and (asked == NO_METRIC or asked in available):
         return asked
-    names = ", ".join(available) or "no metric"
+    names = names_of(available) if available else "no metric"
     if asked is not None:
         near = get_close_matches(asked, available, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from: {names}."

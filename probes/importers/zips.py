@@ -57,7 +57,7 @@ def read_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
 
 
 def _read_zstandard(path: Path, info: zipfile.ZipInfo, where: str) -> bytes:
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     with path.open("rb") as file:
         file.seek(info.header_offset)

@@ -5,6 +5,7 @@
     store          `ProbeStore`: draws and verdicts of one arm
     drawn          what was drawn, by all writers, and which verdicts are of it
     claims         who may make which draws
+    formats        the two formats of files: SQLite that is written, Parquet that it ends in
     writer_files   the files of each writer, read as one
     versions       the tables, their version, and the way from an older one
     sqlite         files that a stranger may have made, or a killed writer left

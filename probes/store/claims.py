@@ -26,24 +26,23 @@ def writing(folder: Path, writer: int, problem_ids: Iterable[str]) -> Iterator[N
     Raises:
         StoreError: another process writes as this writer, or makes draws for one of the problems.
     """
-    claimed, name = set(problem_ids), f"{writer:05d}"
-    file = lock_of(folder, name)
+    claimed, file = set(problem_ids), lock_of(folder, writer)
     with disk_errors(file), held(file) as lock:
         if lock is None:
             raise StoreError(f"{folder}: another process is writing here; wait until it ends, or use another folder.")
         with (folder / "claims.lock").open("a") as guard:
             fcntl.flock(guard, fcntl.LOCK_EX)
-            _require_free(folder, name, claimed)
+            _require_free(folder, file, claimed)
             lock.truncate(0)
             lock.write(json.dumps(sorted(claimed)))
             lock.flush()
         yield
 
 
-def _require_free(folder: Path, name: str, claimed: set[str]) -> None:
+def _require_free(folder: Path, own: Path, claimed: set[str]) -> None:
     """Raises `StoreError` where another writer that works now has claimed one of these problems."""
     for other in sorted(folder.glob("writer-*.lock")):
-        if other == lock_of(folder, name) or not is_held(other):
+        if other == own or not is_held(other):
             continue
         try:
             theirs = set(json.loads(other.read_text(encoding="utf-8") or "[]"))

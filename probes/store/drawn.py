@@ -2,22 +2,21 @@
 
 Owns: the draws of a problem over the files of all writers, each once, with their checksums; and that a verdict counts
 for the draw that was judged only.
-Does not own: the files (`probes.store.writer_files`), the meaning of outcomes (`probes.statistics.outcomes`).
+Does not own: the files (`probes.store.formats`), the meaning of outcomes (`probes.statistics.outcomes`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from probes.store.files import SEE_DOCTOR
-from probes.store.writer_files import KindFile, Row
-from rlvr.errors import StoreDamageError, StoreError
+from probes.store.formats.columns import UNKNOWN, KindFile, Numbers
+from rlvr.errors import StoreError
 
 MAX_DRAWS = 2**20  # per problem; bounds the memory that a stray index can ask for
-UNKNOWN = -(2**63)  # the checksum of a row of version 1
+_NONE = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +38,12 @@ class Drawn:
         Raises:
             StoreError: two writers made the same draw, or an index is out of bounds.
         """
-        rows = [row for file in files for row in file.rows(problem_id, ("checksum",))]
-        index_N, checksum_N = _numbers(rows, path)
-        if (index_N[1:] <= index_N[:-1]).any():  # of several writers
+        parts = [file.columns(problem_id, ("checksum",)) for file in files]
+        parts = [part for part in parts if len(part[0])] or parts[:1] or [[_NONE, _NONE]]
+        index_N, checksum_N = (
+            parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
+        )
+        if (index_N[1:] <= index_N[:-1]).any():  # of several files
             order = np.argsort(index_N, kind="stable")
             index_N, checksum_N = index_N[order], checksum_N[order]
         found = cls(index_N, checksum_N)
@@ -56,32 +58,20 @@ class Drawn:
             )
         return found
 
-    def is_judged(self, rows: Sequence[Row], path: Path) -> npt.NDArray[np.bool_]:
-        """Returns which verdict rows (draw_index, judged, ...) are of these draws; what others say is stale.
+    @property
+    def width(self) -> int:
+        """One more than the last index; 0 where nothing was drawn."""
+        return int(self.index_N[-1]) + 1 if len(self.index_N) else 0
+
+    def is_judged(self, index_V: Numbers, judged_V: Numbers) -> npt.NDArray[np.bool_]:
+        """Returns which verdicts, by index and checksum, are of these draws; what others say is stale.
 
         A verdict without a checksum is of a draw without one: both are of an older version.
         """
-        index_V, judged_V = _numbers(rows, path)
         if not len(self.index_N):
-            return np.zeros(len(rows), dtype=bool)
+            return np.zeros(len(index_V), dtype=bool)
         at_V = np.minimum(np.searchsorted(self.index_N, index_V), len(self.index_N) - 1)
         checksum_V = self.checksum_N[at_V]
         is_same_V = (checksum_V == judged_V) | (checksum_V == UNKNOWN)
         is_of_them_V: npt.NDArray[np.bool_] = is_same_V & (self.index_N[at_V] == index_V)
         return is_of_them_V
-
-
-def _numbers(rows: Sequence[Row], path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Returns draw indices and checksums of rows that start with them.
-
-    Raises:
-        StoreDamageError: one is no number.
-    """
-    if not rows:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    indices, checksums, *_ = zip(*rows, strict=True)
-    if None in checksums:
-        checksums = tuple(UNKNOWN if each is None else each for each in checksums)
-    if not {*map(type, indices), *map(type, checksums)} <= {int}:
-        raise StoreDamageError(f"{path}: damaged (text where a number belongs){SEE_DOCTOR}")
-    return np.array(indices, dtype=np.int64), np.array(checksums, dtype=np.int64)

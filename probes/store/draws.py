@@ -33,14 +33,24 @@ class Draw:
 
     @property
     def checksum(self) -> int:
-        """The first 8 bytes of BLAKE2b over all fields, as a signed number: engine, ids and numbers, then the text.
+        """See `checksum_of_draw`; lone surrogates count as three bytes each."""
+        key, engine, text = (
+            each.encode("utf-8", "surrogatepass") for each in (self.problem_id, self.engine, self.completion)
+        )
+        return checksum_of_draw(key, self.draw_index, self.num_tokens, self.truncated, engine, text)
 
-        The fields are joined by zero bytes, the text comes last, as UTF-8 (lone surrogates as three bytes).
-        """
-        head = f"{self.problem_id}\0{self.draw_index}\0{self.num_tokens}\0{int(self.truncated)}\0{self.engine}\0"
-        digest = hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=CHECKSUM_BYTES)
-        digest.update(self.completion.encode("utf-8", "surrogatepass"))
-        return int.from_bytes(digest.digest(), "big", signed=True)
+
+def checksum_of_draw(
+    problem_id: bytes, draw_index: int, num_tokens: int, truncated: int, engine: bytes, completion: bytes
+) -> int:
+    """Returns the first 8 bytes of BLAKE2b over a draw's fields, as a signed number.
+
+    The fields come in this order, each followed by a zero byte but the last; texts are UTF-8, numbers decimal.
+    """
+    head = b"%b\0%d\0%d\0%d\0%b\0" % (problem_id, draw_index, num_tokens, truncated, engine)
+    digest = hashlib.blake2b(head, digest_size=CHECKSUM_BYTES)
+    digest.update(completion)
+    return int.from_bytes(digest.digest(), "big", signed=True)
 
 
 class Excerpt(NamedTuple):

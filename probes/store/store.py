@@ -31,16 +31,17 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.statistics.estimators import Counts
-from probes.statistics.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, CodeArray, Outcomes
+from probes.statistics.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, Outcomes
 from probes.statistics.plan import Plan
 from probes.store import claims
 from probes.store.arm import Arm
 from probes.store.drawn import MAX_DRAWS, Drawn
 from probes.store.draws import Draw, Excerpt
 from probes.store.files import SEE_DOCTOR, disk_errors, read_checked, read_json, write_checked
+from probes.store.formats.columns import UNKNOWN, Coded, KindFile, Numbers, Row
 from probes.store.sqlite import encode
 from probes.store.versions import FORMAT, FORMATS, NEEDS, VERSION, require_known
-from probes.store.writer_files import KindFile, Row, WriterFiles
+from probes.store.writer_files import WriterFiles
 from rlvr.durable import write_atomically
 from rlvr.errors import RlvrError, StoreDamageError, StoreError
 from rlvr.problems import Problem, ProblemSet
@@ -201,8 +202,9 @@ class ProbeStore:
         """
         claimed = [problem.problem_id for problem in self.problems()] if problem_ids is None else problem_ids
         with claims.writing(self.path, self.writer, claimed):
-            self.files.undo_cut_commits()
+            self.files.tidy()
             yield
+            self.files.settle()
 
     def set_plan(self, plan: Plan) -> None:
         """Notes the plan under which draws are made from now on; a longer plan of the same kind keeps all draws."""
@@ -230,7 +232,7 @@ class ProbeStore:
     def _draws(self, problem_ids: Sequence[str] | None = None) -> Iterator[Draw]:
         with self.files.opened("draws") as files:
             for file in files:
-                for key in file.problem_ids() if problem_ids is None else problem_ids:
+                for key in file.problem_ids() if problem_ids is None else sorted(problem_ids):
                     for row in file.rows(key, _OF_DRAW):
                         yield self._draw(key, row)
 
@@ -251,7 +253,7 @@ class ProbeStore:
     def _draw(self, problem_id: str, row: Row) -> Draw:
         """Returns the draw of a row, which must match its checksum; rows of version 1 have none."""
         index, completion, num_tokens, truncated, engine, checksum = row
-        is_draw = tuple(map(type, row[:5])) == (int, str, int, int, str)
+        is_draw = tuple(map(type, (problem_id, *row[:5]))) == (str, int, str, int, int, str)
         draw = Draw(problem_id, index, completion, num_tokens, bool(truncated), engine)
         if not is_draw or (checksum is not None and checksum != draw.checksum):
             raise StoreDamageError(
@@ -265,7 +267,8 @@ class ProbeStore:
         with self.files.opened("draws") as files:
             for file in files:
                 for key in file.problem_ids():
-                    for index, num_tokens, truncated in file.rows(key, ("num_tokens", "truncated")):
+                    columns = file.columns(key, ("num_tokens", "truncated"))
+                    for index, num_tokens, truncated in zip(*(each.tolist() for each in columns), strict=True):
                         yield key, index, num_tokens, bool(truncated)
 
     def totals(self, num_first: int) -> Iterator[tuple[str, int, int, int, int]]:
@@ -276,9 +279,18 @@ class ProbeStore:
         with self.files.opened("draws") as files:
             for file in files:
                 for key in file.problem_ids():
-                    draws = [self._draw(key, row) for row in file.rows(key, _OF_DRAW, num_first=num_first)]
-                    known = [draw.num_tokens for draw in draws if draw.num_tokens >= 0]
-                    yield key, len(draws), sum(draw.truncated for draw in draws), len(known), sum(known)
+                    num_tokens_D, truncated_D = self._sizes(file, key, num_first)
+                    known = num_tokens_D[num_tokens_D >= 0]
+                    yield key, len(truncated_D), int(truncated_D.sum()), len(known), int(known.sum())
+
+    def _sizes(self, file: KindFile, key: str, num_first: int) -> tuple[Numbers, Numbers]:
+        """Returns tokens and truncation of the first draws of a problem in one file, checked."""
+        if file.has_checked_columns:
+            index_D, num_tokens_D, truncated_D = file.columns(key, ("num_tokens", "truncated"))
+            return num_tokens_D[index_D < num_first], truncated_D[index_D < num_first]
+        draws = [self._draw(key, row) for row in file.rows(key, _OF_DRAW, num_first=num_first)]
+        sizes = np.array([(draw.num_tokens, draw.truncated) for draw in draws], dtype=np.int64).reshape(-1, 2)
+        return sizes[:, 0], sizes[:, 1]
 
     def require_each_once(self) -> None:
         """Raises `StoreError` where two writers made the same draw, or a row is of no problem of this store."""
@@ -288,9 +300,8 @@ class ProbeStore:
 
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
-        query = "SELECT DISTINCT engine FROM draws WHERE problem_id = ?"
         with self.files.opened("draws") as files:
-            return {row[0] for file in files for key in file.problem_ids() for row in file.query(query, (key,))}
+            return {name for file in files for name in file.engines()}
 
     def unjudged(self, verifier_id: str) -> Iterator[Draw]:
         """Yields draws without a verdict of this verifier, or whose verdict is `error`."""
@@ -317,8 +328,20 @@ class ProbeStore:
         found = self._verdicts(verifier_id, _OF_VERDICT, list(indices), indices)
         return {(key, index): self._verdict(row) for key, rows in found for index, row in rows.items()}
 
+    def judged_draws(self, verifier_id: str | None) -> Iterator[tuple[Draw, Verdict | None]]:
+        """Yields all draws by problem and index, each with a verifier's verdict; None where it has none."""
+        keys = sorted(problem.problem_id for problem in self.problems())
+        verdicts = (
+            self._verdicts(verifier_id, _OF_VERDICT) if verifier_id else ((key, dict[int, Row]()) for key in keys)
+        )
+        with self.files.opened("draws") as files:
+            for key, rows in verdicts:
+                draws = [self._draw(key, row) for file in files for row in file.rows(key, _OF_DRAW)]
+                for draw in sorted(draws, key=lambda each: each.draw_index):
+                    yield draw, self._verdict(rows[draw.draw_index]) if draw.draw_index in rows else None
+
     def _verdict(self, row: Row) -> Verdict:
-        self._code(row[0])
+        self._codes(Coded(np.zeros(1, dtype=np.int64), (row[0],)))
         return Verdict(Outcome(row[0]), row[1] if row[1] is None else str(row[1]), str(row[2]))
 
     def _verdicts(
@@ -334,16 +357,21 @@ class ProbeStore:
         A verdict other than `error` goes before an `error` of another writer.
         """
         with self.files.opened("draws") as draw_files, self.files.opened("verdicts") as verdict_files:
-            for key in self._known(verdict_files, verifier_id) if problem_ids is None else problem_ids:
+            for key in sorted(self._known(verdict_files, verifier_id) if problem_ids is None else problem_ids):
                 drawn, settled = None, dict[int, Row]()
                 for file in verdict_files:
                     if indices is None:
                         rows = list(file.rows(key, ("judged", *columns), verifier_id, num_first))
                     else:
                         rows = file.rows_at(key, indices[key], ("judged", *columns), verifier_id)
+                    if not rows:
+                        continue
                     drawn = drawn or Drawn.of(draw_files, key, self.path)
-                    for index, _, *row in compress(rows, drawn.is_judged(rows, file.file).tolist()):
-                        if index not in settled or settled[index][0] == Outcome.ERROR:
+                    index_V = np.array([row[0] for row in rows], dtype=np.int64)
+                    judged_V = np.array([UNKNOWN if row[1] is None else row[1] for row in rows], dtype=np.int64)
+                    for index, _, *row in compress(rows, drawn.is_judged(index_V, judged_V).tolist()):
+                        is_first = index not in settled
+                        if is_first or (settled[index][0] == Outcome.ERROR and row[0] != Outcome.ERROR):
                             settled[index] = tuple(row)
                 yield key, settled
 
@@ -393,14 +421,8 @@ class ProbeStore:
 
     def other_outcomes(self, verifier_id: str) -> Outcomes | None:
         """Returns what became of every draw in the verifier's other mode; None where it has one mode only."""
-        query = "SELECT 1 FROM verdicts WHERE verifier_id = ? AND problem_id = ? AND other IS NOT NULL LIMIT 1"
         with self.files.opened("verdicts") as files:
-            has_other = any(
-                file.query(query, (verifier_id, key))
-                for file in files
-                if file.has("other")
-                for key in file.problem_ids(verifier_id)
-            )
+            has_other = any(file.has_other(verifier_id) for file in files)
         return self._outcomes(verifier_id, "other") if has_other else None
 
     def _outcomes(self, verifier_id: str, column: str = "outcome") -> Outcomes:
@@ -408,33 +430,46 @@ class ProbeStore:
         problems = self.problems()
         with self.files.opened("draws") as draw_files, self.files.opened("verdicts") as verdict_files:
             keys = self._known([*draw_files, *verdict_files])
-            drawn = [Drawn.of(draw_files, key, self.path) for key in keys]
-            width = max((int(each.index_N[-1]) + 1 for each in drawn if len(each.index_N)), default=0)
-            self._require_bounded(len(keys), width)
-            code_PD = np.full((len(problems), width), NOT_DRAWN, dtype=np.int8)
-            for code_D, key, each in zip(code_PD, keys, drawn, strict=True):
-                code_D[each.index_N] = NOT_JUDGED
-                for file in verdict_files:
-                    rows = list(file.rows(key, ("judged", column), verifier_id))
-                    self._settle(code_D, rows, each.is_judged(rows, file.file))
+            rows: dict[str, npt.NDArray[np.int8]] = {}
+            for key in sorted(keys):  # the order of the files
+                drawn = Drawn.of(draw_files, key, self.path)
+                self._require_bounded(len(keys), drawn.width)
+                rows[key] = np.full(drawn.width, NOT_DRAWN, dtype=np.int8)
+                rows[key][drawn.index_N] = self._settled(verdict_files, verifier_id, key, drawn, column)
+        code_PD = np.full((len(problems), max(map(len, rows.values()), default=0)), NOT_DRAWN, dtype=np.int8)
+        for code_D, key in zip(code_PD, keys, strict=True):
+            code_D[: len(rows[key])] = rows[key]
         return Outcomes(tuple(keys), tuple(problem.cluster for problem in problems), code_PD)
 
-    def _settle(self, code_D: CodeArray, rows: Sequence[Row], is_judged_V: npt.NDArray[np.bool_]) -> None:
-        """Enters verdicts (draw_index, judged, outcome) on these draws where there is none yet, or an `error`."""
-        code_V = np.array([self._code(row[2]) for row in rows], dtype=np.int8)
-        at_V = np.array([row[0] for row in rows], dtype=np.int64)
-        counts_V = is_judged_V & (code_V != NOT_JUDGED)
-        code_V, at_V = code_V[counts_V], at_V[counts_V]
-        is_open_V = (code_D[at_V] == NOT_JUDGED) | (code_D[at_V] == ERROR)
-        code_D[at_V] = np.where(is_open_V, code_V, code_D[at_V])
+    def _settled(
+        self, files: Sequence[KindFile], verifier_id: str, problem_id: str, drawn: Drawn, column: str
+    ) -> Numbers:
+        """Returns what a column of the verdicts says of each draw of a problem, (N,).
 
-    def _code(self, outcome: str | None) -> int:
-        """Returns the code of an outcome as it stands in a file; there is none of a second mode that is not there."""
+        Of several verdicts the first counts, in the order of the files, but one that is not `error` before one that is.
+        """
+        found_N = np.full(len(drawn.index_N), NOT_JUDGED, dtype=np.int64)
+        outcome_N = found_N.copy()
+        for file in files:
+            asked = ("judged", "outcome") if column == "outcome" else ("judged", "outcome", column)
+            index_V, judged_V, *said = file.columns(problem_id, asked, verifier_id)
+            codes = [self._codes(each) for each in said]
+            outcome_V, found_V = codes[0], codes[-1]
+            is_judged_V = drawn.is_judged(index_V, judged_V)
+            at_V = np.searchsorted(drawn.index_N, index_V[is_judged_V])
+            outcome_V, found_V = outcome_V[is_judged_V], found_V[is_judged_V]
+            is_first_V = (outcome_N[at_V] == NOT_JUDGED) | ((outcome_N[at_V] == ERROR) & (outcome_V != ERROR))
+            outcome_N[at_V[is_first_V]] = outcome_V[is_first_V]
+            found_N[at_V[is_first_V]] = found_V[is_first_V]
+        return found_N
+
+    def _codes(self, outcomes: Coded) -> Numbers:
+        """Returns the codes of outcomes as they stand in a file; there is none of a second mode that is not there."""
         try:
-            return _CODES[outcome]
-        except KeyError:
+            return outcomes.map(_CODES)
+        except KeyError as error:
             raise StoreDamageError(
-                f"{self.path}: a verdict says {outcome!r:.40}; expected one of {', '.join(Outcome)}{SEE_DOCTOR}"
+                f"{self.path}: a verdict says {error.args[0]!r:.40}; expected one of {', '.join(Outcome)}{SEE_DOCTOR}"
             ) from None
 
     def _require_bounded(self, num_problems: int, width: int) -> None:

@@ -1,6 +1,6 @@
-"""Checks of one SQLite file of a store, row by row.
+"""Checks of one file of a store, all of it.
 
-Owns: reading a file that may be damaged: what SQLite says of it, and which rows are as they were stored.
+Owns: reading a file that may be damaged: what its format says of it, and which rows are as they were stored.
 Does not own: what follows from it (`probes.upkeep.doctor`, `probes.upkeep.repair`).
 """
 
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probes.store.draws import Draw
-from probes.store.files import disk_errors
+from probes.store.files import SEE_DOCTOR, disk_errors
+from probes.store.formats.journal import COPIED_PAGES
+from probes.store.formats.names import is_sealed
 from probes.store.sqlite import RecoveredCopies, reading
 from probes.store.store import ProbeStore
 from probes.store.versions import columns_of
+from rlvr.errors import StoreDamageError
 from rlvr.verifiers.verdicts import Outcome
-
-PAGES = 1_000  # copied at once; a writer gets its turn between
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class FileCheck:
     """What was found in one file.
 
     Attributes:
-        fault: what SQLite finds wrong with it; None where it finds nothing.
+        fault: what is wrong with the file as a whole; None where nothing is.
         num_changed: draws that do not match their checksum.
         num_unchecked: rows of version 1, which have none.
     """
@@ -43,6 +44,8 @@ def check_file(store: ProbeStore, kind: str, file: Path) -> FileCheck:
         StoreDamageError: it is no file of its kind.
         StoreError: it cannot be read.
     """
+    if is_sealed(file):
+        return _check_sealed(kind, file)
     with disk_errors(file), opened_at_rest(store, kind, file) as connection:
         found = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
         if found != "ok":
@@ -55,6 +58,23 @@ def check_file(store: ProbeStore, kind: str, file: Path) -> FileCheck:
         num_unchecked = connection.execute(absent).fetchone()[0] if columns else 0
         rows = draws_in(connection) if kind == "draws" and columns else iter(())
         return FileCheck(None, sum(draw is None for draw in rows), num_unchecked)
+
+
+def _check_sealed(kind: str, file: Path) -> FileCheck:
+    """Returns what is wrong with a sealed file, by the hashes of its columns."""
+    from probes.store.formats.sealed import SealedFile
+
+    with closing(SealedFile(file, kind)) as sealed:
+        try:
+            sealed.check()
+        except StoreDamageError as error:
+            what = str(error).removesuffix(f"){SEE_DOCTOR}").removeprefix(f"{file}: damaged (")
+            return FileCheck(what)
+        known = {None, *(outcome.value for outcome in Outcome)}
+        names = ("outcome", "other") if kind == "verdicts" else ()
+        if strange := [value for name in names for value in sealed.values(name) if value not in known]:
+            return FileCheck(f"holds outcomes that do not exist, {strange[0]!r:.40} among them")
+        return FileCheck(None, 0, sealed.num_without("checksum" if kind == "draws" else "judged"))
 
 
 def _strange_outcomes(connection: sqlite3.Connection, columns: Sequence[str]) -> list[object]:
@@ -75,7 +95,7 @@ def opened_at_rest(store: ProbeStore, kind: str, file: Path) -> Iterator[sqlite3
             return
         with tempfile.TemporaryDirectory(prefix="probes-") as folder:
             with closing(sqlite3.connect(Path(folder) / file.name)) as copy:
-                source.backup(copy, pages=PAGES)
+                source.backup(copy, pages=COPIED_PAGES)
             with reading(Path(folder) / file.name, kind, False, RecoveredCopies()) as connection:
                 yield connection
 

@@ -15,6 +15,7 @@ from probes.analyses.rates import rates
 from probes.statistics.outcomes import CORRECT, Outcomes
 from probes.statistics.plan import Plan
 from probes.store.files import SEE_DOCTOR
+from probes.store.formats.names import is_sealed
 from probes.store.sqlite import has_hot_journal
 from probes.store.store import ProbeStore
 from probes.store.versions import COLUMNS
@@ -64,7 +65,7 @@ def examine(path: Path) -> list[Finding]:
 
 def _cut(store: ProbeStore, file: Path) -> Iterator[Finding]:
     """Yields that a writer was killed in the middle of a commit: nothing is lost, readers see the commit before it."""
-    if has_hot_journal(file) and not store.files.is_written(file):
+    if not is_sealed(file) and has_hot_journal(file) and not store.files.is_written(file):
         yield Finding(
             "note",
             "cut commit",
@@ -94,7 +95,7 @@ def _damage(store: ProbeStore) -> Iterator[Finding]:
 
 
 def _damage_of(store: ProbeStore, kind: str, file: Path) -> Iterator[Finding]:
-    """Yields what is wrong with one SQLite file."""
+    """Yields what is wrong with one file."""
     if not os.access(file, os.R_OK):
         yield Finding("error", "permission", f"{file}: may not be read by this user, so nothing is known of it.")
         return

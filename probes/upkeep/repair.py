@@ -8,16 +8,17 @@ What is set aside is renamed to `NAME.aside-N` in the same folder: nothing reads
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from probes.store import claims
 from probes.store.draws import Draw
 from probes.store.files import SEE_DOCTOR, disk_errors
+from probes.store.formats.journal import committing
+from probes.store.formats.names import KINDS, is_sealed, stem_of, writer_of
 from probes.store.sqlite import RecoveredCopies, journal_of, reading, undo_cut_commit
 from probes.store.store import ProbeStore, insert_draws
-from probes.store.writer_files import WriterFiles
 from probes.upkeep.checks import check_file, draws_in
 from rlvr.durable import sync
 from rlvr.errors import StoreDamageError, StoreError
@@ -31,15 +32,16 @@ def repair(path: Path) -> list[str]:
     """
     store = ProbeStore.open_existing(path)
     with ExitStack() as stack:
-        for writer in sorted({_writer_of(file) for kind in ("draws", "verdicts") for file in store.files.of(kind)}):
+        for writer in sorted({writer_of(file) for kind in KINDS for file in store.files.of(kind)}):
             stack.enter_context(claims.writing(path, writer, ()))
         return list(_done(store))
 
 
 def _done(store: ProbeStore) -> Iterator[str]:
-    for kind in ("draws", "verdicts"):
+    for kind in KINDS:
         for file in store.files.of(kind):
-            yield from _undo_cut_commit(file)
+            if not is_sealed(file):
+                yield from _undo_cut_commit(file)
             yield from _mend(store, kind, file)
     yield from _set_repeated_aside(store)
 
@@ -57,14 +59,19 @@ def _mend(store: ProbeStore, kind: str, file: Path) -> Iterator[str]:
     if not fault:
         return
     kept = list(_readable(file)) if kind == "draws" else []
-    with tempfile.TemporaryDirectory(dir=store.path, prefix=".repair-") as folder:
-        again = WriterFiles(Path(folder), _writer_of(file))
-        with again.writing(kind) as connection:
-            if kept:
-                insert_draws(connection, kept)
-        aside = _exchange(file, Path(folder) / file.name)
+    aside = _replace(file, kind, kept)
     what = f"{len(kept)} draws that can be read were kept" if kind == "draws" else "`probes verify` judges again"
     yield f"{file.name}: {fault}; set aside as {aside.name}; {what}"
+
+
+def _replace(file: Path, kind: str, draws: Sequence[Draw]) -> Path:
+    """Puts a journal with these draws in the place of a file, and returns the name under which that one is kept."""
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".repair-") as folder:
+        journal = Path(folder) / f"{stem_of(file)}.sqlite"
+        with committing(journal, kind) as connection:
+            if draws:
+                insert_draws(connection, draws)
+        return _exchange(file, journal)
 
 
 def _fault(store: ProbeStore, kind: str, file: Path) -> str:
@@ -79,16 +86,25 @@ def _fault(store: ProbeStore, kind: str, file: Path) -> str:
 
 
 def _readable(file: Path) -> Iterator[Draw]:
-    """Yields the draws of a damaged file that are as they were stored, up to where it cannot be read any more."""
+    """Yields the draws of a damaged file that are as they were stored, as far as it can be read."""
     seen = set()
     try:
-        with disk_errors(file), reading(file, "draws", False, RecoveredCopies()) as connection:
-            for draw in draws_in(connection):
-                if draw is not None and (draw.problem_id, draw.draw_index) not in seen:
-                    seen.add((draw.problem_id, draw.draw_index))
-                    yield draw
+        for draw in _salvaged(file):
+            if draw is not None and (draw.problem_id, draw.draw_index) not in seen:
+                seen.add((draw.problem_id, draw.draw_index))
+                yield draw
     except StoreError:
         return
+
+
+def _salvaged(file: Path) -> Iterator[Draw | None]:
+    if is_sealed(file):
+        from probes.store.formats.sealed import salvage
+
+        yield from salvage(file)
+        return
+    with disk_errors(file), reading(file, "draws", False, RecoveredCopies()) as connection:
+        yield from draws_in(connection)
 
 
 def _set_repeated_aside(store: ProbeStore) -> Iterator[str]:
@@ -97,20 +113,20 @@ def _set_repeated_aside(store: ProbeStore) -> Iterator[str]:
     The choice does not look at the draws, so what is kept is a fair sample.
     """
     seen: set[tuple[str, int]] = set()
-    for file in store.files.of("draws"):
-        with disk_errors(file), reading(file, "draws", False, RecoveredCopies()) as connection:
-            keys = connection.execute("SELECT problem_id, draw_index FROM draws").fetchall()
-        repeated = [key for key in keys if key in seen]
-        seen.update(keys)
-        if repeated:
-            copy = _free_name(file)
-            shutil.copyfile(file, copy)
-            with WriterFiles(store.path, _writer_of(file)).writing("draws") as connection:
-                connection.executemany("DELETE FROM draws WHERE problem_id = ? AND draw_index = ?", repeated)
-            yield (
-                f"{file.name}: {len(repeated)} draws stand in the file of another writer, too; they were taken out, "
-                f"and the whole file was kept as {copy.name}"
-            )
+    repeated: dict[Path, set[tuple[str, int]]] = {}
+    with store.files.opened("draws") as files:
+        for each in files:
+            keys = {(key, index) for key in each.problem_ids() for index in each.columns(key, ())[0].tolist()}
+            if keys & seen:
+                repeated[each.file] = keys & seen
+            seen |= keys
+    for file, twice in repeated.items():
+        kept = [draw for draw in _readable(file) if (draw.problem_id, draw.draw_index) not in twice]
+        aside = _replace(file, "draws", kept)
+        yield (
+            f"{file.name}: {len(twice)} draws stand in the file of another writer, too; they were taken out, "
+            f"and the whole file was kept as {aside.name}"
+        )
 
 
 def _exchange(file: Path, new: Path) -> Path:
@@ -120,7 +136,9 @@ def _exchange(file: Path, new: Path) -> Path:
         _link(file, aside)
         if journal_of(file).exists():
             journal_of(file).rename(journal_of(aside))
-        new.replace(file)
+        new.replace(file.with_name(new.name))
+        if is_sealed(file):
+            file.unlink()
         sync(file.parent)
     return aside
 
@@ -138,7 +156,3 @@ def _free_name(file: Path) -> Path:
     while file.with_name(f"{file.name}.aside-{number}").exists():
         number += 1
     return file.with_name(f"{file.name}.aside-{number}")
-
-
-def _writer_of(file: Path) -> int:
-    return int(file.stem.rpartition("-")[2])

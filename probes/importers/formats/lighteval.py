@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from probes.importers.files import part, read_beside, readable
+from probes.importers.files import names_of, part, read_beside, readable
 from probes.importers.records import (
     UNKNOWN,
     ImportOptions,
@@ -51,15 +51,15 @@ def read(path: Path, options: ImportOptions) -> Iterator[LogRow | SkippedRow]:
 
 
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     with readable(path), path.open("rb") as file:
         try:
             table = pq.ParquetFile(file)
             if missing := [name for name in COLUMNS if name not in table.schema_arrow.names]:
                 raise ProblemError(
-                    f"{path}: no column {', '.join(missing)}, saw {', '.join(table.schema_arrow.names)}; expected "
+                    f"{path}: no column {', '.join(missing)}, saw {names_of(table.schema_arrow.names)}; expected "
                     "details as lighteval 0.13 writes them. Run the evaluation with such a version."
                 )
             for batch in table.iter_batches(BATCH_ROWS, columns=list(COLUMNS)):

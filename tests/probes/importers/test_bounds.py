@@ -51,3 +51,11 @@ def test_what_compresses_well_and_is_small_is_read(tmp_path):
     log = tmp_path / "log.jsonl.gz"
     log.write_bytes(gzip.compress(b'{"a": "' + b"x" * 2**20 + b'"}\n'))
     assert len(list(read_rows(log))) == 1
+
+
+def test_a_message_names_a_few_of_many_fields():
+    row = {f"{number}" * 100: 1 for number in range(1000)}
+    with pytest.raises(ProblemError) as caught:
+        files.field(row, "x", str, "log:1")
+    assert len(str(caught.value)) < 1200
+    assert "..." in str(caught.value)

@@ -408,11 +408,11 @@ def test_a_reader_that_takes_its_time_holds_no_writer_up(tmp_path):
 
 
 def test_a_writer_that_another_program_holds_up_says_so(tmp_path, monkeypatch):
-    import probes.store.writer_files
+    import probes.store.formats.journal
 
     store = ProbeStore.create(tmp_path / "s", ARM, PROBLEMS)
     store.add_draws([draw(IDS[0], 0)])
-    monkeypatch.setattr(probes.store.writer_files, "BUSY_S", 0.1)
+    monkeypatch.setattr(probes.store.formats.journal, "BUSY_S", 0.1)
     with closing(sqlite3.connect(tmp_path / "s" / "draws-00000.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="another program has held it for too long"):
