@@ -237,7 +237,7 @@ def writers(folder: Path, rng: random.Random, tally: Tally, whole: Path) -> None
 
 def disk(folder: Path, rng: random.Random, tally: Tally, whole: Path) -> None:
     """Fills a small file system; gives it space; completes what is owed."""
-    with small_disk(folder / "disk", kilobytes=rng.randrange(60, 220)) as mount:
+    with small_disk(folder / "disk", kilobytes=rng.randrange(60, 130)) as mount:
         try:
             make_store(mount / "s")
             probe(mount / "s")

@@ -49,7 +49,7 @@ GROUND = {"rlvr", "rlvr.console", "rlvr.sandbox", "rlvr.problems", "rlvr.verifie
 ONLY = {
     "rlvr.sandbox": {"rlvr"},
     "rlvr.models": {"rlvr", "rlvr.problems"},
-    "rlvr.rollouts": {"rlvr"},
+    "rlvr.rollouts": {"rlvr", "rlvr.verifiers"},
     "rlvr.algorithms": {"rlvr", "rlvr.rollouts"},
     "rlvr.training": {*GROUND, "rlvr.algorithms"},
     "probes.statistics": {"rlvr", "rlvr.verifiers"},

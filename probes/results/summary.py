@@ -30,6 +30,7 @@ from rlvr.errors import InputError
 
 TRAINING_KEYS = (
     "reward",
+    "shadow/accuracy",
     "entropy",
     "loss",
     "completions/clipped_ratio",

@@ -129,7 +129,7 @@ def resolve(recipe: Recipe) -> Job:
     teacher, probing = _teacher(recipe), _probing(recipe)
     prompt_format = PromptFormat(template=own.prompt_template, system=own.prompt_system, chat=own.prompt_chat)
     return Job(
-        task=Task(own.train_problems, own.verifier, prompt_format, own.format_reward),
+        task=Task(own.train_problems, own.verifier, prompt_format, own.format_reward, own.shadow_verifier),
         training=_training(recipe),
         teacher=teacher,
         probing=probing,

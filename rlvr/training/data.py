@@ -25,7 +25,7 @@ def what_to_learn(inputs: Inputs, tokenizer: Any, model: Any) -> dict[str, Any]:
             "num_rollout_tokens": count_tokens(inputs.demonstrations, lengths),
         }
     stop = frozenset(eos_token_ids(tokenizer, model.generation_config))
-    rewards: list[Any] = [make_reward_function(inputs.verifier, inputs.problems, eos_token_ids=stop)]
+    rewards: list[Any] = [make_reward_function(inputs.verifier, inputs.problems, stop, inputs.shadow)]
     if inputs.format_reward:
         rewards.append(make_format_reward(inputs.format_reward))
     return {"train_dataset": make_dataset(inputs, tokenizer), "reward_funcs": rewards}

@@ -54,6 +54,7 @@ SHARED_KEYS = (
 SHOWN_KEYS = (
     "train_problems",
     "verifier",
+    "shadow_verifier",
     "num_generations",
     "learning_rate",
     "beta",
@@ -86,9 +87,13 @@ class RunArguments:
     verifier: str | None = field(
         default=None,
         metadata={
-            "help": "choice, code, countdown, exact, math, numeric, reasoning_gym, or package.module:function(problem, "
-            "completion); options as ?key=value&..."
+            "help": "choice, code, countdown, exact, fault, math, numeric, reasoning_gym, or "
+            "package.module:function(problem, completion); options as ?key=value&..."
         },
+    )
+    shadow_verifier: str | None = field(
+        default=None,
+        metadata={"help": "A second verifier, which judges rollouts and rewards none; an alarm says where they part."},
     )
     train_problems: str | None = field(
         default=None,

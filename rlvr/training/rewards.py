@@ -16,6 +16,7 @@ from typing import Any
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem, ProblemSet
+from rlvr.rollouts.shadow import shadow_alarm, shadow_metrics
 from rlvr.verifiers import Verifier
 from rlvr.verifiers.answers.extraction import last_boxed
 from rlvr.verifiers.verdicts import Outcome, Verdict, account_for_truncation
@@ -67,7 +68,7 @@ ALARMS = {
 
 
 def make_reward_function(
-    verifier: Verifier, problems: ProblemSet, eos_token_ids: frozenset[int]
+    verifier: Verifier, problems: ProblemSet, eos_token_ids: frozenset[int], shadow: Verifier | None = None
 ) -> Callable[..., list[float | None]]:
     """Returns the reward function `accuracy(prompts, completions, completion_ids, problem_id, **kwargs)`.
 
@@ -78,8 +79,9 @@ def make_reward_function(
         verifier: judges the completions. If it raises, all rewards of the batch are None, and a warning is logged once.
         problems: where `problem_id` is looked up.
         eos_token_ids: a completion whose last token is none of these was cut off.
+        shadow: judges them, too; what it says is logged and rewards none.
     """
-    return _Accuracy(verifier, problems, eos_token_ids)
+    return _Accuracy(verifier, problems, eos_token_ids, shadow)
 
 
 def make_format_reward(weight: float) -> Callable[..., list[float]]:
@@ -100,18 +102,21 @@ def alarm_notes(log_history: Sequence[Mapping[str, Any]]) -> list[str]:
         if shares:
             share, step = max(shares, key=lambda pair: pair[0])
             found.append(f"In training, at step {step}, {alarm.sentence(share)}")
-    return found
+    return [*found, *filter(None, [shadow_alarm(log_history)])]
 
 
 class _Accuracy:
     """The reward function; TRL logs it under its `__name__`."""
 
-    def __init__(self, verifier: Verifier, problems: ProblemSet, eos_token_ids: frozenset[int]) -> None:
+    def __init__(
+        self, verifier: Verifier, problems: ProblemSet, eos_token_ids: frozenset[int], shadow: Verifier | None
+    ) -> None:
         self.__name__ = "accuracy"
+        self._shadow = shadow
         self._verifier = verifier
         self._problems = problems
         self._eos_token_ids = eos_token_ids
-        self._warned = False
+        self._warned: set[str] = set()
         self._alarmed: set[Outcome] = set()
 
     def __call__(
@@ -127,14 +132,20 @@ class _Accuracy:
             (self._problem(name), completion_text(completion))
             for name, completion in zip(problem_id, completions, strict=True)
         ]
-        verdicts = self._verify(items)
-        outcomes = [
+        verdicts = self._verify(self._verifier, items)
+        outcomes = self._outcomes(verdicts, completion_ids)
+        self._alarm(verdicts)
+        if self._shadow is not None:
+            _log_shadow(outcomes, self._outcomes(self._verify(self._shadow, items), completion_ids), kwargs)
+        _log(verdicts, outcomes, problem_id, [len(ids) for ids in completion_ids], kwargs)
+        return [reward_of(outcome) for outcome in outcomes]
+
+    def _outcomes(self, verdicts: Sequence[Verdict], completion_ids: Sequence[Sequence[int]]) -> list[Outcome]:
+        """Returns what verdicts come to, truncation accounted for."""
+        return [
             account_for_truncation(verdict, truncated=self._is_truncated(ids)).outcome
             for verdict, ids in zip(verdicts, completion_ids, strict=True)
         ]
-        self._alarm(verdicts)
-        _log(verdicts, outcomes, problem_id, [len(ids) for ids in completion_ids], kwargs)
-        return [reward_of(outcome) for outcome in outcomes]
 
     def _problem(self, problem_id: str) -> Problem:
         """Returns the problem of an id."""
@@ -146,20 +157,20 @@ class _Accuracy:
                 "that the reward function was made for."
             ) from None
 
-    def _verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+    def _verify(self, verifier: Verifier, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns the verdicts; a verifier that fails as a whole makes each an `error`."""
         try:
-            verdicts = self._verifier.verify(items)
+            verdicts = verifier.verify(items)
             if len(verdicts) != len(items):
                 raise ValueError(f"{len(verdicts)} verdicts for {len(items)} completions")
         except Exception as error:
             logger.log(
-                logging.DEBUG if self._warned else logging.WARNING,
-                "the verifier %s failed; the batch gets no rewards, and this warning is not repeated",
-                self._verifier.verifier_id,
+                logging.DEBUG if verifier.verifier_id in self._warned else logging.WARNING,
+                "the verifier %s failed; the batch gets no verdicts of it, and this warning is not repeated",
+                verifier.verifier_id,
                 exc_info=error,
             )
-            self._warned = True
+            self._warned.add(verifier.verifier_id)
             return [Verdict(Outcome.ERROR, reason=f"{type(error).__name__}: {error}"[:1000])] * len(items)
         return verdicts
 
@@ -198,6 +209,15 @@ def completion_text(completion: str | Sequence[dict[str, Any]]) -> str:
 def _share(verdicts: Sequence[Verdict], outcome: Outcome) -> float:
     """Returns the share of verdicts with an outcome; 0 of none."""
     return sum(verdict.outcome is outcome for verdict in verdicts) / max(1, len(verdicts))
+
+
+def _log_shadow(outcomes: Sequence[Outcome], shadow: Sequence[Outcome], kwargs: dict[str, Any]) -> None:
+    """Logs what a shadow verifier says beside the one that rewards, where the trainer offers it."""
+    if "log_metric" in kwargs:
+        for name, value in shadow_metrics(outcomes, shadow).items():
+            kwargs["log_metric"](name, value)
+    if "log_extra" in kwargs:
+        kwargs["log_extra"]("shadow_outcome", [str(outcome) for outcome in shadow])
 
 
 def _log(

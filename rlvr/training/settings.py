@@ -27,6 +27,7 @@ class Inputs:
         prompt_format: how problems are shown.
         format_reward: added for an answer in the format asked for; 0 is off.
         demonstrations: of a supervised algorithm, else None.
+        shadow: judges the rollouts, too, and rewards none; None of most runs.
     """
 
     problems: ProblemSet
@@ -34,6 +35,7 @@ class Inputs:
     prompt_format: PromptFormat
     format_reward: float = 0.0
     demonstrations: Demonstrations | None = None
+    shadow: Verifier | None = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Task:
         verifier: for `make_verifier`.
         prompt_format: how problems are shown.
         format_reward: see `Inputs`.
+        shadow: for `make_verifier`, or None.
     """
 
     problems: str
     verifier: str
     prompt_format: PromptFormat
     format_reward: float = 0.0
+    shadow: str | None = None
 
     def load(self) -> Inputs:
         """Returns the training problems, read, and their verifier, which can judge them.
@@ -60,8 +64,10 @@ class Task:
         """
         verifier = make_verifier(self.verifier)
         problems = load_problems(self.problems)
-        verifier.check_problems(list(problems))
-        return Inputs(problems, verifier, self.prompt_format, self.format_reward)
+        shadow = make_verifier(self.shadow) if self.shadow else None
+        for each in filter(None, (verifier, shadow)):
+            each.check_problems(list(problems))
+        return Inputs(problems, verifier, self.prompt_format, self.format_reward, shadow=shadow)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 from rlvr.errors import RecipeError
 from rlvr.models.loading import load_model, load_tokenizer, resolve_model
 from rlvr.rollouts.kept import KeptRollouts
+from rlvr.rollouts.shadow import ShadowAlarm
 from rlvr.training.checkpoints import MarkComplete
 from rlvr.training.data import what_to_learn
 from rlvr.training.guards import Guards
@@ -49,7 +50,8 @@ def train(
     trainer = make_trainer(settings, args, inputs)
     with folder.training() if trainer.accelerator.is_main_process else nullcontext():
         _train(trainer, folder, record, attach)
-    inputs.verifier.close()
+    for verifier in filter(None, (inputs.verifier, inputs.shadow)):
+        verifier.close()
     return folder
 
 
@@ -123,6 +125,7 @@ def make_trainer(settings: TrainingSettings, args: Any, inputs: Inputs) -> Any:
                 *([kept] if kept else []),  # before the mark
                 MarkComplete(num_kept),
                 StopAtLastStep(),
+                *([ShadowAlarm()] if inputs.shadow else []),
                 Guards(settings.guard_patience, steps_per_rollouts(args)),
             ],
         )

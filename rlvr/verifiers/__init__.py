@@ -13,6 +13,7 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     reasoning_gym         scores of reasoning-gym's own families
     reasoning_gym_worker  the worker's side of it
     custom                a user's own function
+    fault                 another verifier, made wrong at known rates
     rows                  the command `rlvr verify`
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
@@ -79,6 +80,12 @@ def _exact(spec: Spec) -> Verifier:
     return ExactVerifier.of(spec)
 
 
+def _fault(spec: Spec) -> Verifier:
+    from rlvr.verifiers.fault import FaultVerifier
+
+    return FaultVerifier.of(spec)
+
+
 def _math(spec: Spec) -> Verifier:
     from rlvr.verifiers.answers.math import MathVerifier
 
@@ -102,6 +109,7 @@ BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
     "code": _code,
     "countdown": _countdown,
     "exact": _exact,
+    "fault": _fault,
     "math": _math,
     "numeric": _numeric,
     "reasoning_gym": _reasoning_gym,
@@ -114,6 +122,8 @@ def needs_trust(text: str) -> bool:
     Such a name is followed where a person wrote it, not where it stands in a folder that somebody else made.
     """
     spec = parse_spec(text, field="verifier")
+    if spec.name == "fault":
+        return needs_trust(spec.options.get("of", "")) or spec.options.get("isolation", "namespace") != "namespace"
     return spec.name not in BUILT_IN or spec.options.get("isolation", "namespace") != "namespace"
 
 

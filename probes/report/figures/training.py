@@ -16,6 +16,7 @@ from probes.results.schema import Summary
 
 TRAINING_ROWS = {
     "reward": "reward",
+    "shadow/accuracy": "shadow's share",
     "entropy": "token entropy",
     "loss": "loss",
     "completions/mean_length": "mean length",
@@ -24,7 +25,7 @@ TRAINING_ROWS = {
 
 
 def training_curves(summary: Summary) -> go.Figure:
-    """Draws what the trainer logged, one row a quantity: reward, entropy, loss, length, clipped share."""
+    """Draws what the trainer logged, one row a quantity, as in `TRAINING_ROWS`."""
     training = summary.get("training", {})
     rows = training_rows(summary)
     figure = make_subplots(rows=max(1, len(rows)), cols=1, shared_xaxes=True, vertical_spacing=0.05)
