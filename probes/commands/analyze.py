@@ -82,7 +82,7 @@ def more_studies(
     """Returns the studies that need another store or a judge, those that were asked for."""
     from probes.results.studies import study_guesses, study_prompts, study_reasoning
     from probes.store.store import ProbeStore
-    from rlvr.verifiers.custom import CustomVerifier
+    from rlvr.verifiers.custom_worker import imported
 
     found: dict[str, Any] = {}
     if guesses is not None:
@@ -91,7 +91,7 @@ def more_studies(
     if other_prompt is not None:
         found["prompt"] = study_prompts(store, ProbeStore.open_existing(other_prompt), verifier_id, ks)
     if reasoning_judge is not None:
-        found["reasoning"] = study_reasoning(store, verifier_id, CustomVerifier(reasoning_judge).function)
+        found["reasoning"] = study_reasoning(store, verifier_id, imported(reasoning_judge)[1])
     return found
 
 

@@ -9,7 +9,7 @@ workers have a fixed one.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -36,10 +36,10 @@ def reasoning_gym_problems(spec: Spec) -> ProblemSet:
     """
     pool = entry_pool(ENTRY_DEADLINE_S)
     try:
-        family = _checked_family(spec, *pool.run([("names", spec.name.partition(":")[2])]))
+        family = _checked_family(spec, *pool.run([("names", spec.name.partition(":")[2])], as_names))
         metas = _metas(spec, family)
-        entries = pool.run([("make", *task_of(metas[0]))])  # alone, since it shows what is wrong with a setting
-        entries += pool.run([("make", *task_of(meta)) for meta in metas[1:]]) if isinstance(entries[0], tuple) else []
+        entries = make_entries(pool, metas[:1])  # alone, since it shows what is wrong with a setting
+        entries += make_entries(pool, metas[1:]) if isinstance(entries[0], tuple) else []
     finally:
         pool.close()
     failure = next((entry for entry in entries if not isinstance(entry, tuple)), None)
@@ -66,8 +66,8 @@ def installed_version() -> str:
         raise RecipeError(f"{PACKAGE} is not installed; run: pip install 'rlvr[{PACKAGE}]'") from None
 
 
-def entry_pool(deadline_s: float) -> Any:
-    """Returns a pool of workers that make and score entries.
+def entry_pool(deadline_s: float, isolation: str = "process") -> Any:
+    """Returns a pool of workers that make and score entries, at a level of isolation.
 
     Raises:
         RecipeError: reasoning-gym is not installed.
@@ -75,7 +75,29 @@ def entry_pool(deadline_s: float) -> Any:
     from rlvr.sandbox.pool import WorkerPool
 
     installed_version()
-    return WorkerPool("rlvr.verifiers.reasoning_gym_worker", "work", deadline_s=deadline_s, prepare="confine")
+    return WorkerPool(
+        "rlvr.verifiers.reasoning_gym.worker", "work", deadline_s=deadline_s, prepare="prepare", isolation=isolation
+    )
+
+
+def make_entries(pool: Any, metas: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Returns question and answer of each entry, or what became of it in the pool."""
+    made: list[Any] = pool.run([("make", *task_of(meta)) for meta in metas], as_entry)
+    return made
+
+
+def as_entry(value: Any) -> tuple[str, str]:
+    """Returns question and answer as a worker sent them; raises `ValueError` where they are something else."""
+    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)):
+        raise ValueError("not a question and an answer")
+    return value[0], value[1]
+
+
+def as_names(value: Any) -> tuple[list[str], list[str]]:
+    """Returns families and settings as a worker sent them; raises `ValueError` where they are something else."""
+    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(names, list) for names in value)):
+        raise ValueError("not families and settings")
+    return value[0], value[1]
 
 
 def task_of(meta: Mapping[str, Any]) -> tuple[str, str, int, int]:

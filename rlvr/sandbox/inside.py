@@ -1,6 +1,6 @@
 """The driver: what runs inside a sandbox, in a new interpreter.
 
-Owns: the three roles of a sandboxed process, the codec of plain data, and the limits that a process sets on itself.
+Owns: the roles of a sandboxed process, the codec of plain data, and the limits that a process sets on itself.
 Does not own: the sandbox (`rlvr.sandbox.levels`), who talks to whom (`rlvr.verifiers.code`).
 
 Its source is given to the interpreter as text, so it uses the standard library only. It says hello, reads its task, and
@@ -8,7 +8,8 @@ takes a role:
 
 - `script` runs a program with the rest of standard input as its input;
 - `functions` loads a program, then answers calls of its functions;
-- `tests` runs tests, whose calls go to the process above, and ends with a verdict.
+- `tests` runs tests, whose calls go to the process above, and ends with a verdict;
+- `server` serves the tasks of a worker pool (`rlvr.sandbox.server`).
 
 A program owns its process, this driver included. What comes out of `script` and `functions` is therefore data to be
 compared and nothing more; a verdict comes out of `tests` only, which never runs a program.
@@ -40,7 +41,8 @@ def main() -> None:
     os.write(1, HELLO)
     task = json.loads(read_frame(0))
     limit_self(task["limits"])
-    {"script": run_script, "functions": serve_functions, "tests": run_tests}[task["role"]](task)
+    roles = {"script": run_script, "functions": serve_functions, "tests": run_tests, "server": serve_tasks}
+    roles[task["role"]](task)
 
 
 def limit_self(limits: dict[str, int]) -> None:
@@ -421,6 +423,15 @@ def _prepare(task: dict[str, Json], tester: Tester) -> tuple[dict[str, Any], lis
     kept = set() if task["replaces"] else set(namespace)
     namespace.update({name: _proxy(tester, name) for name in task["names"] if name not in kept})
     return namespace, codes
+
+
+def serve_tasks(task: dict[str, Json]) -> None:
+    """Serves tasks of a pool, whose modules are found on the parent's path."""
+    channel = _take_channel()
+    sys.path[:] = task["path"]
+    from rlvr.sandbox.server import serve
+
+    serve(task, *channel)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +26,7 @@ from rlvr.sandbox.child import STARTUP_S, Child, ChildError
 from rlvr.sandbox.seccomp import compiled_filter
 
 MEBIBYTE = 1024**2
-ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # the order of sets is the same at every judgement
+ENVIRONMENT = (("PYTHONHASHSEED", "0"),)  # the order of sets is the same at every judgement
 NOBODY = "65534"
 
 
@@ -66,6 +66,21 @@ class Limits:
         }
 
 
+@dataclass(frozen=True)
+class Guest:
+    """What a process in a sandbox needs beside the interpreter.
+
+    Attributes:
+        shown: folders that it sees, read-only (level `namespace`); installed packages are hidden where there are none.
+        forks: whether it may start others (level `namespace`).
+        environment: its variables.
+    """
+
+    shown: tuple[Path, ...] = ()
+    forks: bool = False
+    environment: tuple[tuple[str, str], ...] = ENVIRONMENT
+
+
 class Sandbox(Protocol):
     """Starts drivers at one level of isolation."""
 
@@ -93,6 +108,12 @@ def make_sandbox(level: str, limits: Limits) -> Sandbox:
     if level not in LEVELS:
         raise RecipeError(f"verifier: isolation {level!r} is not known; expected one of {', '.join(LEVELS)}.")
     sandbox = LEVELS[level](limits)
+    ensure_starts(sandbox)
+    return sandbox
+
+
+def ensure_starts(sandbox: Sandbox) -> None:
+    """Raises `RecipeError` where this machine cannot give a sandbox; a process is really started in it."""
     try:
         with sandbox.start() as child:
             child.begin({"role": "script", "limits": sandbox.limits_of_process(), "sources": []}, stdin=b"")
@@ -101,10 +122,9 @@ def make_sandbox(level: str, limits: Limits) -> Sandbox:
                 raise ChildError(f"the interpreter ended with exit code {code}: {child.complaint}")
     except (ChildError, OSError) as error:
         raise RecipeError(
-            f"verifier: isolation={level} cannot be given on this machine: {error}. Allow unprivileged user namespaces "
-            "(a container needs a seccomp profile that does), or choose another level (docs/isolation.md)."
+            f"verifier: isolation={sandbox.level} cannot be given on this machine: {error}. Allow unprivileged user "
+            "namespaces (a container needs a seccomp profile that does), or choose another level (docs/isolation.md)."
         ) from None
-    return sandbox
 
 
 def interpreter() -> Path:
@@ -120,8 +140,10 @@ def driver_command() -> list[str]:
 
 
 @contextmanager
-def _started(command: list[str], cwd: str, max_bytes: int, pass_fds: tuple[int, ...] = ()) -> Iterator[Child]:
-    """Runs a command as leader of a session of its own, with an emptied environment and three pipes."""
+def _started(
+    command: list[str], cwd: str, limits: Limits, guest: Guest, pass_fds: tuple[int, ...] = ()
+) -> Iterator[Child]:
+    """Runs a command as leader of a session of its own, with no environment but the guest's and three pipes."""
     process = subprocess.Popen(  # noqa: S603 - no shell; every word is ours
         command,
         bufsize=0,
@@ -129,11 +151,11 @@ def _started(command: list[str], cwd: str, max_bytes: int, pass_fds: tuple[int, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=cwd,
-        env=ENVIRONMENT,
+        env=dict(guest.environment),
         pass_fds=pass_fds,
         start_new_session=True,
     )
-    with Child(process, max_bytes) as child:
+    with Child(process, limits.output_mb * MEBIBYTE) as child:
         yield child
 
 
@@ -142,6 +164,7 @@ class NoSandbox:
     """Level `none`: a process with a deadline, for programs that are trusted."""
 
     limits: Limits
+    guest: Guest = Guest()
     level: str = "none"
 
     @contextmanager
@@ -149,7 +172,7 @@ class NoSandbox:
         """Starts the driver in an empty temporary folder."""
         with (
             tempfile.TemporaryDirectory(prefix="rlvr-code-", ignore_cleanup_errors=True) as folder,
-            _started(driver_command(), folder, self.limits.output_mb * MEBIBYTE) as child,
+            _started(driver_command(), folder, self.limits, self.guest) as child,
         ):
             yield child
 
@@ -182,6 +205,7 @@ class NamespaceSandbox:
     """
 
     limits: Limits
+    guest: Guest = Guest()
     level: str = "namespace"
 
     def limits_of_process(self) -> dict[str, int]:
@@ -193,10 +217,10 @@ class NamespaceSandbox:
         """Starts the driver behind bubblewrap; the filter is handed over in a file without a name."""
         filter_fd = os.memfd_create("seccomp")
         try:
-            os.write(filter_fd, compiled_filter())
+            os.write(filter_fd, compiled_filter(self.guest.forks))
             os.lseek(filter_fd, 0, os.SEEK_SET)
             command = [*self.prefix, "--seccomp", str(filter_fd), "--", *driver_command()]
-            with _started(command, "/", self.limits.output_mb * MEBIBYTE, (filter_fd,)) as child:
+            with _started(command, "/", self.limits, self.guest, (filter_fd,)) as child:
                 yield child
         finally:
             os.close(filter_fd)
@@ -206,7 +230,13 @@ class NamespaceSandbox:
         """Returns the command up to the filter and the program."""
         bwrap = find_tool("bwrap", "bubblewrap")
         namespaces = words("--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try")
-        outer = [bwrap, *namespaces, *words("--die-with-parent --new-session --clearenv"), *environment(), *self.view()]
+        outer = [
+            bwrap,
+            *namespaces,
+            *words("--die-with-parent --new-session --clearenv"),
+            *self.variables(),
+            *self.view(),
+        ]
         unprivileged = words(f"--unshare-user --disable-userns --uid {NOBODY} --gid {NOBODY} --chdir /tmp")
         if os.geteuid() != 0:
             return [*outer, *unprivileged]
@@ -215,35 +245,43 @@ class NamespaceSandbox:
         inner = words("/run/bwrap --dev-bind / / --die-with-parent")
         return [*outer, *capabilities, "--", *become_nobody, *inner, *unprivileged]
 
+    def variables(self) -> list[str]:
+        """Returns bubblewrap's options for the environment inside."""
+        return [word for pair in self.guest.environment for word in ("--setenv", *pair)]
+
     def view(self) -> list[str]:
         """Returns the mounts: libraries and interpreter read-only, nothing of a user's, a small /tmp and /dev/shm."""
         shown = [*library_folders(), *library_files(), interpreter()]
-        parents = sorted({parent for path in shown for parent in path.parents if parent != Path("/")})
         tools = (("bwrap", "bubblewrap"), ("setpriv", "util-linux")) if os.geteuid() == 0 else ()
         size = str(self.limits.tmp_mb * MEBIBYTE)
+        hidden = [] if self.guest.shown else installed_packages()
         return [
-            *(word for folder in parents for word in ("--perms", "0755", "--dir", str(folder))),
+            *folders_above(shown),
             *words("--perms 0755 --dir /etc --perms 0755 --dir /run"),
             *(word for path in shown for word in ("--ro-bind", str(path), str(path))),
             *top_level_libraries(),
             *words("--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache"),
-            *(word for path in installed_packages() for word in ("--tmpfs", str(path), "--remount-ro", str(path))),
+            *(word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))),
             *(word for tool in tools for word in ("--ro-bind", find_tool(*tool), f"/run/{tool[0]}")),
             *words("--proc /proc --dev /dev"),
             *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point
             *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108
+            *folders_above(self.guest.shown),
+            *(word for path in self.guest.shown for word in ("--ro-bind", str(path), str(path))),
             *words("--remount-ro /dev --remount-ro /"),
         ]
+
+
+def folders_above(paths: Sequence[Path]) -> list[str]:
+    """Returns bubblewrap's options for the folders that paths lie in; what it makes by itself, others cannot enter."""
+    mount_points = {Path("/"), Path("/tmp"), Path("/dev"), Path("/dev/shm")}  # noqa: S108
+    parents = sorted({parent for path in paths for parent in path.parents} - mount_points)
+    return [word for folder in parents for word in ("--perms", "0755", "--dir", str(folder))]
 
 
 def words(text: str) -> list[str]:
     """Returns the words of a command line that has no spaces inside words."""
     return text.split()
-
-
-def environment() -> list[str]:
-    """Returns bubblewrap's options for the environment inside."""
-    return [word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)]
 
 
 def find_tool(name: str, package: str) -> str:
@@ -296,7 +334,7 @@ def top_level_libraries() -> list[str]:
     return mounts
 
 
-LEVELS: dict[str, Callable[[Limits], Sandbox]] = {
+LEVELS: dict[str, type[NamespaceSandbox] | type[NoSandbox]] = {
     "namespace": NamespaceSandbox,
     "process": ProcessSandbox,
     "none": NoSandbox,

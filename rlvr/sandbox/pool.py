@@ -1,37 +1,45 @@
-"""A pool of worker processes that are killed when a task takes too long.
+"""A pool of worker processes that judge one task each and are killed when it takes too long.
 
-Owns: starting, limiting, killing and replacing workers, and what became of each task.
-Does not own: what a task computes, and what its failure means to whoever asked for it (`rlvr.verifiers.base`).
+Owns: starting servers of workers at a level of isolation, replacing one that is lost, and what became of each task.
+Does not own: the inside of a server (`rlvr.sandbox.server`), what a task computes, and what its failure means to
+whoever asked for it (`rlvr.verifiers.base`).
 
-Workers are forks of a clean server process (multiprocessing's forkserver), never of the parent, which may hold torch
-and its threads. The server has imported the task's module, so that a killed worker is replaced in milliseconds.
-Neither imports the parent's main script: a script needs no `if __name__ == "__main__"` guard. A process has one such
-server: the pool that starts first decides what it has imported, and workers of another pool import their module
-themselves.
+Each of a pool's servers is a new interpreter that has imported the task's module, and forks a worker for every task. So
+a task costs milliseconds, and nothing that happens in one worker is there for another. Tasks and results are JSON: a
+worker may have been taken over by the text that it judges, and what comes from it is data to be checked.
 """
 
-import contextlib
-import importlib
+import json
+import math
 import os
-import signal
 import sys
+import sysconfig
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from rlvr.sandbox.child import Child, ChildError, DeadlineError, StartError
+from rlvr.sandbox.levels import ENVIRONMENT, LEVELS, Guest, Limits, Sandbox
+from rlvr.sandbox.seccomp import worker_filter
+from rlvr.sandbox.server import MAX_REASON_CHARS, MAX_RESULT_BYTES, READY, TIMERS, WAIT_FACTOR
 
-STARTUP_S = 120.0  # longest wait for a worker's imports on a loaded machine
-WAIT_FACTOR = 10  # longest time of a task on the clock, in deadlines
-MAX_GROUP = 16  # tasks that a worker is given at a time
-GROUPS_PER_WORKER = 2_000  # bounds what caches inside the libraries can hold
+STARTUP_S = 120.0  # longest wait for a server's imports on a loaded machine
+START_AFTER_S = 0.5  # a further server is started where tasks are left after so long, per server
+GRACE_S = 10.0  # from the end of a worker's time to its server's reply, on a loaded machine
+ATTEMPTS = 2  # a task whose server was lost is given to another one
+# Memory in large pages has fewer entries to copy: a fork of a server takes a third of the time.
+CHEAP_TO_FORK = (("PYTHONMALLOC", "malloc"), ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"))
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
 
-_main_lock = threading.Lock()
+Result = TypeVar("Result")
+Task = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,15 @@ class WorkerPool:
     """Runs a function in killable processes; starts at the first task and again after `close`.
 
     Attributes:
-        module: that workers import before deadlines count.
-        function: name of its function that is called in the worker. Its result must be small and picklable.
-        prepare: name of its function that a new worker calls first, for what a server of workers must not do itself.
+        module: that servers import before deadlines count.
+        function: name of its function that a worker calls; its result must be JSON.
+        prepare: name of its function that a server calls before each task, with the same arguments: for what workers
+            shall find ready. It must not look at text that a model wrote.
         num_workers: how many tasks run at a time.
         deadline_s: longest processor time of one task. A machine that is busy with other work does not change a
             verdict. A task that waits and does not compute is stopped after `WAIT_FACTOR` times as long.
         max_memory_bytes: address space of one worker.
+        isolation: level of the servers: `namespace`, `process` or `none` (docs/isolation.md).
     """
 
     def __init__(
@@ -68,6 +78,7 @@ class WorkerPool:
         deadline_s: float = 5.0,
         max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
         prepare: str | None = None,
+        isolation: str = "process",
     ) -> None:
         self.module = module
         self.prepare = prepare
@@ -75,92 +86,210 @@ class WorkerPool:
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.deadline_s = deadline_s
         self.max_memory_bytes = max_memory_bytes
-        self._pool: ProcessPool | None = None
+        self.isolation = isolation
+        self._crew: _Crew | None = None
 
     @property
     def running(self) -> bool:
         """Whether workers have been started."""
-        return self._pool is not None
+        return self._crew is not None
 
-    def run(self, tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Returns `function(*task)`, or a `TaskFailure`, for each task in order.
+    def run(self, tasks: Sequence[Task], read: Callable[[Any], Result]) -> list[Result | TaskFailure]:
+        """Returns the result of `function(*task)`, or a `TaskFailure`, for each task in order.
 
-        Tasks go to the workers in groups. Those of a group whose worker was killed are run again one by one, and once
-        more if the pool itself broke.
+        Args:
+            tasks: arguments that are JSON.
+            read: takes what a worker sent, which is any JSON value, and returns the result that it stands for;
+                raises `ValueError` where it is none.
         """
-        results: dict[int, Any] = {}
-        for size in (self._group_size(len(tasks)), 1, 1):
-            owed = [index for index in range(len(tasks)) if index not in results]
-            groups = [tuple(owed[start : start + size]) for start in range(0, len(owed), size)]
-            results |= self._attempt(groups, tasks)
-        lost = TaskFailure(over_limit=False, reason="the verifier's workers could not start or were lost")
-        return [results.get(index, lost) for index in range(len(tasks))]
+        if not tasks:
+            return []
+        if self._crew is None:
+            self._crew = _Crew(self.num_workers, self._setup(), _sandbox_of(self))
+        return self._crew.run(tasks, read)
 
     def close(self) -> None:
         """Kills the workers."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
-            pool.join()
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.close()
 
-    def _group_size(self, num_tasks: int) -> int:
-        """Returns how many tasks go together: more of them cost less each, and keep fewer workers busy."""
-        return max(1, min(MAX_GROUP, num_tasks // (2 * self.num_workers)))
+    def _setup(self) -> dict[str, Any]:
+        """Returns what a server is told when it starts."""
+        return {
+            "role": "server",
+            "limits": {"RLIMIT_AS": self.max_memory_bytes, "RLIMIT_CORE": 0},
+            "path": [str(Path(each).absolute()) for each in sys.path],
+            "module": self.module,
+            "function": self.function,
+            "prepare": self.prepare,
+            "deadline_s": self.deadline_s,
+            "filter": worker_filter().hex() if self.isolation == "namespace" else "",
+        }
 
-    def _attempt(self, groups: Sequence[tuple[int, ...]], tasks: Sequence[tuple[Any, ...]]) -> dict[int, Any]:
-        """Returns the results of tasks, by index, whose groups were not lost; closes a pool that broke."""
-        results: dict[int, Any] = {}
+
+class _Crew:
+    """The servers of a running pool, one a thread: a sandbox ends with the thread that started it."""
+
+    def __init__(self, num_workers: int, setup: dict[str, Any], sandbox: Sandbox) -> None:
+        self.setup = setup
+        self.sandbox = sandbox
+        self._num_workers = num_workers
+        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="judge")
+        self._is_closed = False
+        self._own = threading.local()
+        self._open: set[_Server] = set()
+        self._finalizer = weakref.finalize(self, _close_all, self._open)
+
+    def run(self, tasks: Sequence[Task], read: Callable[[Any], Result]) -> list[Result | TaskFailure]:
+        """Returns what each task came to; servers are started while there are tasks for them."""
+        results: dict[int, Result | TaskFailure] = {}
+        waiting = iter(enumerate(tasks))  # `next` on it is one step: no two threads get the same task
+        finished = threading.Event()
+
+        def work(number: int) -> None:
+            if number and not self._has_server():
+                finished.wait(number * START_AFTER_S)
+            for index, task in waiting:
+                results[index] = self._judge(task, read)
+            finished.set()
+
+        futures = [self._threads.submit(work, number) for number in range(min(self._num_workers, len(tasks)))]
+        for future in futures:
+            future.result()
+        return [results[index] for index in range(len(tasks))]
+
+    def _has_server(self) -> bool:
+        """Returns whether the thread has a server."""
+        return getattr(self._own, "server", None) in self._open
+
+    def _judge(self, task: Task, read: Callable[[Any], Result]) -> Result | TaskFailure:
+        """Returns what a task came to, in the thread's own server."""
+        failure = TaskFailure(over_limit=False, reason="the verifier's workers were closed")
+        for _ in range(0 if self._is_closed else ATTEMPTS):
+            try:
+                server = self._server()
+            except (ChildError, OSError) as error:
+                return TaskFailure(over_limit=False, reason=f"the verifier's workers could not start: {error}")
+            try:
+                server.child.send(json.dumps(task).encode())
+                return _result_of(server.child.receive(time.monotonic() + self._longest_s()), read)
+            except ChildError as error:
+                failure = self._lost(server, error)
+            if failure.over_limit:
+                break
+        return failure
+
+    def close(self) -> None:
+        """Kills the servers, also where threads still wait for them."""
+        self._is_closed = True
+        for server in list(self._open):
+            server.kill()
+        self._threads.shutdown(cancel_futures=True)
+        self._finalizer()
+
+    def _longest_s(self) -> float:
+        """Returns the longest time for a server's reply: preparation, the task, and a loaded machine."""
+        return 2 * WAIT_FACTOR * float(self.setup["deadline_s"]) + GRACE_S
+
+    def _server(self) -> "_Server":
+        """Returns the thread's server, started if need be.
+
+        Raises:
+            ChildError: it does not start, or cannot import what it must.
+        """
+        if not self._has_server():
+            self._own.server = server = _Server(self.sandbox)
+            self._open.add(server)
+            try:
+                server.begin(self.setup)
+            except BaseException:
+                self._dismiss(server)
+                raise
+        found: _Server = self._own.server
+        return found
+
+    def _dismiss(self, server: "_Server") -> None:
+        """Kills a server."""
+        self._open.discard(server)
+        server.close()
+
+    def _lost(self, server: "_Server", error: ChildError) -> TaskFailure:
+        """Returns the failure of a task whose server gave no reply; the server is killed."""
+        self._dismiss(server)
+        if isinstance(error, DeadlineError) or -server.child.exit_code() in TIMERS:
+            return TaskFailure(over_limit=True, reason=f"exceeded the deadline of {self.setup['deadline_s']:g} s")
+        return TaskFailure(over_limit=False, reason=f"the verifier's worker was lost: {error}")
+
+
+class _Server:
+    """One server in its sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._context = ExitStack()
+        self.child: Child = self._context.enter_context(sandbox.start())
+
+    def begin(self, setup: dict[str, Any]) -> None:
+        """Waits until it is ready; raises `ChildError` where it will not be."""
+        self.child.begin(setup)
         try:
-            futures = [self._schedule([tasks[index] for index in group]) for group in groups]
-            for group, future in zip(groups, futures, strict=True):
-                wait([future], timeout=self._longest_s(len(group)) + STARTUP_S)  # groups start in order
-                if not future.done():
-                    raise BrokenProcessPool
-                results |= self._results(group, future)
-        except (BrokenProcessPool, CancelledError, RuntimeError):  # RuntimeError: it broke while it was idle
-            self.close()
-        return results
+            said = self.child.receive(time.monotonic() + STARTUP_S)
+        except ChildError as error:
+            raise StartError(self.child.complaint[-MAX_REASON_CHARS:] or str(error)) from None
+        if said != READY:
+            raise StartError(said.decode(errors="replace")[:MAX_REASON_CHARS])
 
-    def _longest_s(self, num_tasks: int) -> float:
-        """Returns the longest time of a group on the clock."""
-        return WAIT_FACTOR * self.deadline_s * num_tasks + 1.0
+    def kill(self) -> None:
+        """Kills it; another thread may still wait for it."""
+        self.child.process.kill()
 
-    def _schedule(self, tasks: Sequence[tuple[Any, ...]]) -> "Future[list[Any]]":
-        """Returns the future of a group, starting the pool if need be."""
-        if self._pool is None:
-            self._pool = ProcessPool(
-                max_workers=self.num_workers,
-                max_tasks=GROUPS_PER_WORKER,
-                initializer=_prepare_worker,
-                initargs=(self.module, self.prepare, self.max_memory_bytes),
-                context=_context(self.module),
-            )
-        args = (self.module, self.function, self.deadline_s, tasks)
-        future: Future[list[Any]] = self._pool.schedule(_run_group, args=args, timeout=self._longest_s(len(tasks)))
-        return future
-
-    def _results(self, group: tuple[int, ...], future: "Future[list[Any]]") -> dict[int, Any]:
-        """Returns the results of a finished group; a group that failed as a whole has some only if it is one task."""
-        try:
-            return dict(zip(group, future.result(), strict=True))
-        except (BrokenProcessPool, CancelledError):
-            raise
-        except Exception as error:
-            return {group[0]: self._failure(error)} if len(group) == 1 else {}
-
-    def _failure(self, error: Exception) -> TaskFailure:
-        """Returns what an exception of a future says of its task."""
-        is_late = isinstance(error, ProcessExpired) and -error.exitcode in (signal.SIGPROF, signal.SIGALRM)
-        if is_late or isinstance(error, TimeoutError):
-            return TaskFailure(over_limit=True, reason=f"exceeded the deadline of {self.deadline_s:g} s")
-        if isinstance(error, ProcessExpired):
-            return TaskFailure(over_limit=False, reason=f"the verifier's worker died (exit code {error.exitcode})")
-        return _failure_of(error)  # the result could not be sent
+    def close(self) -> None:
+        """Kills it and frees what was held."""
+        self._context.close()
 
 
-def _failure_of(error: BaseException) -> TaskFailure:
-    """Returns the failure of a task that an exception ended."""
-    return TaskFailure(over_limit=False, reason=f"{type(error).__name__}: {error}"[:500])
+def _close_all(servers: set[_Server]) -> None:
+    """Kills servers."""
+    while servers:
+        servers.pop().close()
+
+
+def _sandbox_of(pool: WorkerPool) -> Sandbox:
+    """Returns the sandbox of a pool's servers."""
+    limits = Limits(output_mb=math.ceil(MAX_RESULT_BYTES / 1024**2) + 1)
+    guest = Guest(shown=_folders_of(pool.module, __name__), forks=True, environment=ENVIRONMENT + CHEAP_TO_FORK)
+    return LEVELS[pool.isolation](limits, guest)
+
+
+def _folders_of(*modules: str) -> tuple[Path, ...]:
+    """Returns the folders of installed packages, and those of the packages that modules belong to."""
+    found = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    for module in modules:
+        spec = find_spec(module.partition(".")[0])
+        found |= {Path(folder) for folder in spec.submodule_search_locations or ()} if spec else set()
+    real = sorted({path.resolve() for path in found if path.is_dir()})
+    return tuple(path for path in real if not any(path != other and path.is_relative_to(other) for other in real))
+
+
+def _result_of(reply: bytes, read: Callable[[Any], Result]) -> Result | TaskFailure:
+    """Returns what a reply says; a worker may have written anything."""
+    kind, said = reply[:1], reply[1:]
+    if kind in (b"l", b"f"):
+        reason = " ".join(said.decode(errors="replace").split())
+        return TaskFailure(over_limit=kind == b"l", reason=reason[:MAX_REASON_CHARS])
+    try:
+        if kind != b"r":
+            raise ValueError("no reply of a worker")
+        return read(json.loads(said))
+    except (ValueError, RecursionError) as error:
+        return TaskFailure(over_limit=False, reason=f"the worker's reply is no result: {error}"[:MAX_REASON_CHARS])
+
+
+def as_bool(value: Any) -> bool:
+    """Returns a result that is true or false; raises `ValueError` for another one."""
+    if type(value) is not bool:
+        raise ValueError(f"{type(value).__name__}, expected true or false")
+    return value
 
 
 def default_num_workers() -> int:
@@ -168,90 +297,3 @@ def default_num_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, min(8, cores // max(1, int(local) if local.isdecimal() else 1)))
-
-
-def _prepare_worker(module: str, prepare: str | None, max_memory_bytes: int) -> None:
-    """Limits a new worker, imports its module and lets it prepare."""
-    import resource
-
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler would wait for a long C call to return
-    for timer in (signal.SIGPROF, signal.SIGALRM):
-        signal.signal(timer, signal.SIG_DFL)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = max_memory_bytes if hard == resource.RLIM_INFINITY else min(max_memory_bytes, hard)
-    with contextlib.suppress(ValueError, OSError):  # not every system can limit address space
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    imported = importlib.import_module(module)
-    if prepare is not None:
-        getattr(imported, prepare)()
-
-
-def _run_group(module: str, function: str, deadline_s: float, tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Returns, in the worker, the function's results, or what stopped them."""
-    called = getattr(sys.modules[module], function)
-    return [_run_limited(called, deadline_s, task) for task in tasks]
-
-
-def _run_limited(called: Callable[..., Any], deadline_s: float, task: tuple[Any, ...]) -> Any:
-    """Returns the function's result for a task or what stopped it; the kernel ends the process at the deadline."""
-    signal.setitimer(signal.ITIMER_PROF, deadline_s)
-    signal.setitimer(signal.ITIMER_REAL, WAIT_FACTOR * deadline_s)
-    try:
-        return called(*task)
-    except (MemoryError, RecursionError) as error:
-        what = "memory" if isinstance(error, MemoryError) else "recursion"
-        return TaskFailure(over_limit=True, reason=f"exceeded the {what} limit")
-    except BaseException as error:  # SystemExit too: raised in the parent, it would end the run
-        return _failure_of(error)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-@contextlib.contextmanager
-def _main_script_hidden() -> Iterator[None]:
-    """Hides where the main script is, so that a process started meanwhile does not import it."""
-    main = sys.modules["__main__"]
-    with _main_lock:
-        hidden: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
-        vars(main).update(dict.fromkeys(hidden))
-        try:
-            yield
-        finally:
-            vars(main).update(hidden)
-
-
-@contextlib.contextmanager
-def _hash_seed_fixed() -> Iterator[None]:
-    """Gives a process started meanwhile a fixed hash seed, so that the order of its sets is the same in every run."""
-    before = os.environ.get("PYTHONHASHSEED")
-    os.environ["PYTHONHASHSEED"] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONHASHSEED"]
-        else:
-            os.environ["PYTHONHASHSEED"] = before
-
-
-class _WorkerProcess(ForkServerProcess):
-    """A fork of the server, which does not import the parent's main script, and has a fixed hash seed."""
-
-    @staticmethod
-    def _Popen(process_obj: Any) -> Any:
-        with _main_script_hidden(), _hash_seed_fixed():
-            return ForkServerProcess._Popen(process_obj)
-
-
-class _WorkerContext(ForkServerContext):
-    """Multiprocessing context of `_WorkerProcess`."""
-
-    Process = _WorkerProcess
-
-
-def _context(module: str) -> _WorkerContext:
-    """Returns the context of workers whose server imports a module, unless it runs already."""
-    context = _WorkerContext()
-    context.set_forkserver_preload([module])
-    return context

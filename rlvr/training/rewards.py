@@ -127,23 +127,25 @@ class _Accuracy:
         problem_id: Sequence[str],
         **kwargs: Any,
     ) -> list[float | None]:
-        """Returns 1.0, 0.0 or None for each completion."""
+        """Returns a reward from 0.0 to 1.0, or None, for each completion."""
         items = [
             (self._problem(name), completion_text(completion))
             for name, completion in zip(problem_id, completions, strict=True)
         ]
         verdicts = self._verify(self._verifier, items)
-        outcomes = self._outcomes(verdicts, completion_ids)
+        finals = self._finals(verdicts, completion_ids)
+        outcomes = [verdict.outcome for verdict in finals]
         self._alarm(verdicts)
         if self._shadow is not None:
-            _log_shadow(outcomes, self._outcomes(self._verify(self._shadow, items), completion_ids), kwargs)
+            shadow = self._finals(self._verify(self._shadow, items), completion_ids)
+            _log_shadow(outcomes, [verdict.outcome for verdict in shadow], kwargs)
         _log(verdicts, outcomes, problem_id, [len(ids) for ids in completion_ids], kwargs)
-        return [reward_of(outcome) for outcome in outcomes]
+        return [reward_of(verdict) for verdict in finals]
 
-    def _outcomes(self, verdicts: Sequence[Verdict], completion_ids: Sequence[Sequence[int]]) -> list[Outcome]:
+    def _finals(self, verdicts: Sequence[Verdict], completion_ids: Sequence[Sequence[int]]) -> list[Verdict]:
         """Returns what verdicts come to, truncation accounted for."""
         return [
-            account_for_truncation(verdict, truncated=self._is_truncated(ids)).outcome
+            account_for_truncation(verdict, truncated=self._is_truncated(ids))
             for verdict, ids in zip(verdicts, completion_ids, strict=True)
         ]
 
@@ -188,11 +190,13 @@ class _Accuracy:
         return not token_ids or int(token_ids[-1]) not in self._eos_token_ids
 
 
-def reward_of(outcome: Outcome) -> float | None:
-    """Returns what an outcome is worth."""
-    if outcome is Outcome.ERROR:
+def reward_of(verdict: Verdict) -> float | None:
+    """Returns what a verdict is worth: its score where an answer was graded, else 1.0 or 0.0; None of an error."""
+    if verdict.outcome is Outcome.ERROR:
         return None
-    return 1.0 if outcome is Outcome.CORRECT else 0.0
+    if verdict.score is not None and verdict.outcome in (Outcome.CORRECT, Outcome.WRONG):
+        return verdict.score
+    return 1.0 if verdict.correct else 0.0
 
 
 def completion_text(completion: str | Sequence[dict[str, Any]]) -> str:

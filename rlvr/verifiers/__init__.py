@@ -10,9 +10,9 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     countdown             an expression that reaches a target
     code                  a program that passes its tests, in a sandbox
     code_tests            formats of tests and programs
-    reasoning_gym         scores of reasoning-gym's own families
-    reasoning_gym_worker  the worker's side of it
+    reasoning_gym/        scores of reasoning-gym's own families
     custom                a user's own function
+    custom_worker         the process that it runs in
     fault                 another verifier, made wrong at known rates
     rows                  the command `rlvr verify`
 
@@ -99,7 +99,7 @@ def _numeric(spec: Spec) -> Verifier:
 
 
 def _reasoning_gym(spec: Spec) -> Verifier:
-    from rlvr.verifiers.reasoning_gym import ReasoningGymVerifier
+    from rlvr.verifiers.reasoning_gym.verifier import ReasoningGymVerifier
 
     return ReasoningGymVerifier.of(spec)
 
@@ -132,7 +132,7 @@ def make_verifier(text: str) -> Verifier:
 
     Args:
         text: a key of `BUILT_IN` with its options, or `package.module:function`, where function(problem, completion)
-            returns a bool or a `Verdict`.
+            returns a bool, a number from 0 to 1, or a `Verdict`.
 
     Raises:
         RecipeError: the name or an option is unknown, the function cannot be imported, or the machine lacks what the
@@ -145,7 +145,7 @@ def make_verifier(text: str) -> Verifier:
     if ":" in name:
         from rlvr.verifiers.custom import CustomVerifier
 
-        return CustomVerifier(spec.only().name)
+        return CustomVerifier.of(spec)
     near = get_close_matches(name, BUILT_IN, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(BUILT_IN)} or package.module:function."
     raise RecipeError(f"verifier: {name!r} is not known; {hint}")

@@ -47,12 +47,14 @@ class Verdict:
         answer: the extracted answer in a normal form, or None where there is none. At most 1,000 characters.
         reason: one line for a person. At most 1,000 characters.
         other: the outcome in the verifier's other mode, where it has two (`math`: lenient and strict), else None.
+        score: how good the answer is, from 0 to 1, where the verifier grades, else None; its reward in training.
     """
 
     outcome: Outcome
     answer: str | None = None
     reason: str = ""
     other: Outcome | None = None
+    score: float | None = None
 
     @property
     def correct(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.sandbox.pool import TaskFailure, WorkerPool
+from rlvr.sandbox.pool import TaskFailure, WorkerPool, as_bool
 from rlvr.verifiers.answers.extraction import Form, Found, find_answer, gold_text
 from rlvr.verifiers.answers.notation import clean, is_plain, is_words, normal_form, same_number
 from rlvr.verifiers.base import Memory, decided, failed, refuse_unusable, unparsed
@@ -123,7 +123,7 @@ class MathVerifier:
             else:
                 fresh[pair] = verdict
         if hard:
-            results = self.pool.run([("compare", *_readable(pair)) for pair in hard])
+            results = self.pool.run([("compare", *_readable(pair)) for pair in hard], as_bool)
             fresh |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
         self.memory.keep({pair: each for pair, each in fresh.items() if len(pair.answer) <= self.max_answer_chars})
         return known | fresh
@@ -147,7 +147,7 @@ class MathVerifier:
         faults = {gold: "longer than the limit for answers" for gold in golds if len(gold) > self.max_answer_chars}
         faults |= {gold: "empty" for gold in golds if not normal_form(gold)}
         asked = [gold for gold in golds if gold not in faults and not is_plain(normal_form(gold))]
-        results = self.pool.run([("read", clean(gold), "") for gold in asked]) if asked else []
+        results = self.pool.run([("read", clean(gold), "") for gold in asked], as_bool)
         for gold, result in zip(asked, results, strict=True):
             if result is not True:
                 faults[gold] = result.reason if isinstance(result, TaskFailure) else "not readable as mathematics"

@@ -35,7 +35,7 @@ def is_missed(row: dict) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outcomes(math_server):
+def outcomes():
     return judge(PAIRS, num_workers=2)
 
 

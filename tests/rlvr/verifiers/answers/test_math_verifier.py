@@ -14,7 +14,7 @@ from rlvr.verifiers.verdicts import Outcome, mode_of
 
 
 @pytest.fixture(scope="module")
-def verifier(math_server):
+def verifier():
     made = MathVerifier(num_workers=2, deadline_s=3.0)
     yield made
     made.close()
@@ -102,7 +102,7 @@ def pathological(number: int) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_many_pathological_answers_end_at_their_deadlines(math_server):
+def test_many_pathological_answers_end_at_their_deadlines():
     """Power towers, nested factorials, 100 kB of digits, deep braces, NUL bytes: their neighbours stay right.
 
     Two of five kill their worker, which is replaced. `make proofs` has a thousand of them.

@@ -8,14 +8,14 @@ from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
 from rlvr.problems import reasoning_gym as entries
 from rlvr.verifiers import make_verifier
-from rlvr.verifiers.reasoning_gym import ReasoningGymVerifier, answer_of
+from rlvr.verifiers.reasoning_gym.verifier import ReasoningGymVerifier, answer_of
 from rlvr.verifiers.verdicts import Outcome
 
 needs_package = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed")
 
 
 @pytest.fixture(scope="module")
-def verifier(reasoning_gym_server):
+def verifier():
     made = ReasoningGymVerifier(deadline_s=60.0)
     yield made
     made.close()
