@@ -19,7 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -129,7 +129,10 @@ class WorkerPool:
 
 
 class _Crew:
-    """The servers of a running pool, one a thread: a sandbox ends with the thread that started it."""
+    """The servers of a running pool, and threads that wait for them.
+
+    A sandbox ends with the thread that started it, so the threads stay as long as the servers.
+    """
 
     def __init__(self, num_workers: int, setup: dict[str, Any], sandbox: Sandbox) -> None:
         self.setup = setup
@@ -137,7 +140,7 @@ class _Crew:
         self._num_workers = num_workers
         self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="judge")
         self._is_closed = False
-        self._own = threading.local()
+        self._idle: list[_Server] = []
         self._open: set[_Server] = set()
         self._finalizer = weakref.finalize(self, _close_all, self._open)
 
@@ -148,7 +151,7 @@ class _Crew:
         finished = threading.Event()
 
         def work(number: int) -> None:
-            if number and not self._has_server():
+            if number and not self._idle:
                 finished.wait(number * START_AFTER_S)
             for index, task in waiting:
                 results[index] = self._judge(task, read)
@@ -159,23 +162,22 @@ class _Crew:
             future.result()
         return [results[index] for index in range(len(tasks))]
 
-    def _has_server(self) -> bool:
-        """Returns whether the thread has a server."""
-        return getattr(self._own, "server", None) in self._open
-
     def _judge(self, task: Task, read: Callable[[Any], Result]) -> Result | TaskFailure:
-        """Returns what a task came to, in the thread's own server."""
+        """Returns what a task came to; a second server is tried where the first one was lost."""
         failure = TaskFailure(over_limit=False, reason="the verifier's workers were closed")
         for _ in range(0 if self._is_closed else ATTEMPTS):
             try:
-                server = self._server()
+                server = self._idle_server()
             except (ChildError, OSError) as error:
                 return TaskFailure(over_limit=False, reason=f"the verifier's workers could not start: {error}")
             try:
                 server.child.send(json.dumps(task).encode())
-                return _result_of(server.child.receive(time.monotonic() + self._longest_s()), read)
+                reply = server.child.receive(time.monotonic() + self._longest_s())
             except ChildError as error:
                 failure = self._lost(server, error)
+            else:
+                self._idle.append(server)
+                return _result_of(reply, read)
             if failure.over_limit:
                 break
         return failure
@@ -192,22 +194,22 @@ class _Crew:
         """Returns the longest time for a server's reply: preparation, the task, and a loaded machine."""
         return 2 * WAIT_FACTOR * float(self.setup["deadline_s"]) + GRACE_S
 
-    def _server(self) -> "_Server":
-        """Returns the thread's server, started if need be.
+    def _idle_server(self) -> "_Server":
+        """Returns a server that has nothing to do, started if need be.
 
         Raises:
             ChildError: it does not start, or cannot import what it must.
         """
-        if not self._has_server():
-            self._own.server = server = _Server(self.sandbox)
-            self._open.add(server)
-            try:
-                server.begin(self.setup)
-            except BaseException:
-                self._dismiss(server)
-                raise
-        found: _Server = self._own.server
-        return found
+        with suppress(IndexError):
+            return self._idle.pop()
+        server = _Server(self.sandbox)
+        self._open.add(server)
+        try:
+            server.begin(self.setup)
+        except BaseException:
+            self._dismiss(server)
+            raise
+        return server
 
     def _dismiss(self, server: "_Server") -> None:
         """Kills a server."""

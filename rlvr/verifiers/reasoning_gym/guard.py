@@ -21,7 +21,8 @@ GENERATORS = ("sympy.polys.", "collections", "dataclasses", "enum", "importlib")
 FROZEN = "<frozen "  # modules that are part of the interpreter
 STAR_IMPORT = ("sympy",)  # the names in `from sympy import *`, by which the parser makes its name space
 _NUMBERS = """
-    Add E Float Function I Integer Mul Number Pow Rational Symbol cbrt nan oo pi root sqrt zoo
+    Add Derivative E Float Function I Integer Integral Mul Number Pow Product Rational Sum Symbol cbrt nan oo pi root
+    sqrt zoo
     """
 NUMBERS = frozenset(_NUMBERS.split())  # and what makes them
 _COMPUTES_NOT = ("ATTR", "METHOD", "STORE", "DELETE", "IMPORT", "MAKE_FUNCTION", "BINARY_SUBSCR")
