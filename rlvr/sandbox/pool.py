@@ -28,13 +28,15 @@ from typing import Any, TypeVar
 from rlvr.sandbox.child import Child, ChildError, DeadlineError, StartError
 from rlvr.sandbox.levels import ENVIRONMENT, LEVELS, Guest, Limits, Sandbox
 from rlvr.sandbox.seccomp import worker_filter
-from rlvr.sandbox.server import MAX_REASON_CHARS, MAX_RESULT_BYTES, READY, TIMERS, WAIT_FACTOR
+from rlvr.sandbox.server import MAX_REASON_CHARS, MAX_RESULT_BYTES, READY, TIMERS, WAIT_FACTOR, Asked
 
 STARTUP_S = 120.0  # longest wait for a server's imports on a loaded machine
 START_AFTER_S = 0.5  # a further server is started where tasks are left after so long, per server
-GRACE_S = 10.0  # from the end of a worker's time to its server's reply, on a loaded machine
+GRACE_S = 10.0  # from the end of a task's time, preparation included, to its server's reply on a loaded machine
 ATTEMPTS = 2  # a task whose server was lost is given to another one
-# Memory in large pages has fewer entries to copy: a fork of a server takes a third of the time.
+# Memory in large pages has fewer entries to copy: a fork of a server takes a third of the time. The C library looks at
+# the kernel's settings first.
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
 CHEAP_TO_FORK = (("PYTHONMALLOC", "malloc"), ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"))
 DEFAULT_MEMORY_BYTES = 2 * 1024**3
 
@@ -106,7 +108,7 @@ class WorkerPool:
             return []
         if self._crew is None:
             self._crew = _Crew(self.num_workers, self._setup(), _sandbox_of(self))
-        return self._crew.run(tasks, read)
+        return self._crew.run([Asked(list(task), self.deadline_s) for task in tasks], read)
 
     def close(self) -> None:
         """Kills the workers."""
@@ -123,7 +125,6 @@ class WorkerPool:
             "module": self.module,
             "function": self.function,
             "prepare": self.prepare,
-            "deadline_s": self.deadline_s,
             "filter": worker_filter().hex() if self.isolation == "namespace" else "",
         }
 
@@ -144,7 +145,7 @@ class _Crew:
         self._open: set[_Server] = set()
         self._finalizer = weakref.finalize(self, _close_all, self._open)
 
-    def run(self, tasks: Sequence[Task], read: Callable[[Any], Result]) -> list[Result | TaskFailure]:
+    def run(self, tasks: Sequence[Asked], read: Callable[[Any], Result]) -> list[Result | TaskFailure]:
         """Returns what each task came to; servers are started while there are tasks for them."""
         results: dict[int, Result | TaskFailure] = {}
         waiting = iter(enumerate(tasks))  # `next` on it is one step: no two threads get the same task
@@ -162,7 +163,7 @@ class _Crew:
             future.result()
         return [results[index] for index in range(len(tasks))]
 
-    def _judge(self, task: Task, read: Callable[[Any], Result]) -> Result | TaskFailure:
+    def _judge(self, task: Asked, read: Callable[[Any], Result]) -> Result | TaskFailure:
         """Returns what a task came to; a second server is tried where the first one was lost."""
         failure = TaskFailure(over_limit=False, reason="the verifier's workers were closed")
         for _ in range(0 if self._is_closed else ATTEMPTS):
@@ -171,10 +172,10 @@ class _Crew:
             except (ChildError, OSError) as error:
                 return TaskFailure(over_limit=False, reason=f"the verifier's workers could not start: {error}")
             try:
-                server.child.send(json.dumps(task).encode())
-                reply = server.child.receive(time.monotonic() + self._longest_s())
+                server.child.send(json.dumps(task._asdict()).encode())
+                reply = server.child.receive(time.monotonic() + 2 * WAIT_FACTOR * task.deadline_s + GRACE_S)
             except ChildError as error:
-                failure = self._lost(server, error)
+                failure = self._lost(server, error, task.deadline_s)
             else:
                 self._idle.append(server)
                 return _result_of(reply, read)
@@ -189,10 +190,6 @@ class _Crew:
             server.kill()
         self._threads.shutdown(cancel_futures=True)
         self._finalizer()
-
-    def _longest_s(self) -> float:
-        """Returns the longest time for a server's reply: preparation, the task, and a loaded machine."""
-        return 2 * WAIT_FACTOR * float(self.setup["deadline_s"]) + GRACE_S
 
     def _idle_server(self) -> "_Server":
         """Returns a server that has nothing to do, started if need be.
@@ -216,11 +213,11 @@ class _Crew:
         self._open.discard(server)
         server.close()
 
-    def _lost(self, server: "_Server", error: ChildError) -> TaskFailure:
+    def _lost(self, server: "_Server", error: ChildError, deadline_s: float) -> TaskFailure:
         """Returns the failure of a task whose server gave no reply; the server is killed."""
         self._dismiss(server)
         if isinstance(error, DeadlineError) or -server.child.exit_code() in TIMERS:
-            return TaskFailure(over_limit=True, reason=f"exceeded the deadline of {self.setup['deadline_s']:g} s")
+            return TaskFailure(over_limit=True, reason=f"exceeded the deadline of {deadline_s:g} s")
         return TaskFailure(over_limit=False, reason=f"the verifier's worker was lost: {error}")
 
 
@@ -264,8 +261,8 @@ def _sandbox_of(pool: WorkerPool) -> Sandbox:
 
 
 def _folders_of(*modules: str) -> tuple[Path, ...]:
-    """Returns the folders of installed packages, and those of the packages that modules belong to."""
-    found = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
+    """Returns the folders of installed packages, those of the packages that modules belong to, and of large pages."""
+    found = {LARGE_PAGES, *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))}
     for module in modules:
         spec = find_spec(module.partition(".")[0])
         found |= {Path(folder) for folder in spec.submodule_search_locations or ()} if spec else set()

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from rlvr.sandbox.inside import limit_self, read_frame, write_frame
 
@@ -41,6 +41,18 @@ _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 Function = Callable[..., Any]
 
 
+class Asked(NamedTuple):
+    """What a server is asked for.
+
+    Attributes:
+        task: arguments of the function.
+        deadline_s: processor time of the task; its time on the clock is `WAIT_FACTOR` times as long.
+    """
+
+    task: list[Any]
+    deadline_s: float
+
+
 def serve(setup: dict[str, Any], requests: int, replies: int) -> NoReturn:
     """Imports what tasks need, says that it is ready or why not, and answers each task until requests end."""
     try:
@@ -50,55 +62,56 @@ def serve(setup: dict[str, Any], requests: int, replies: int) -> NoReturn:
     except BaseException as error:
         write_frame(replies, describe(error).encode(errors="replace"))
         sys.exit(1)
-    confinement = Confinement(setup["deadline_s"], bytes.fromhex(setup["filter"]))
+    confinement = Confinement(bytes.fromhex(setup["filter"]))
     _settle()
     write_frame(replies, READY)
     while True:
-        task = json.loads(read_frame(requests))
-        write_frame(replies, _answer(function, prepare, task, confinement))
+        asked = Asked(**json.loads(read_frame(requests)))
+        write_frame(replies, _answer(function, prepare, asked, confinement))
 
 
 def _settle() -> None:
     """Makes this process hard to reach and cheap to fork."""
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # others of this user can neither trace it nor open its files
     gc.collect()
-    gc.freeze()  # a worker's collections leave alone what was there before
+    gc.freeze()
 
 
-def _answer(function: Function, prepare: Function | None, task: list[Any], confinement: "Confinement") -> bytes:
+def _answer(function: Function, prepare: Function | None, asked: Asked, confinement: "Confinement") -> bytes:
     """Returns the reply to a task."""
     if prepare is not None:
-        unprepared = limited(prepare, task, confinement.deadline_s)
+        unprepared = limited(prepare, asked)
         if not unprepared.startswith(b"r"):
             return unprepared
     results, result = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _work(function, task, confinement, result)
+        _work(function, asked, confinement, result)
     os.close(result)
     try:
-        return _await(pid, results, confinement.deadline_s)
+        return _await(pid, results, asked.deadline_s)
     finally:
         os.close(results)
 
 
-def _work(function: Function, task: list[Any], confinement: "Confinement", result: int) -> NoReturn:
+def _work(function: Function, asked: Asked, confinement: "Confinement", result: int) -> NoReturn:
     """Is a worker: confines itself, calls the function, replies, and ends whatever happens."""
     try:
-        confinement.enter(result)
-        reply = memoryview(limited(function, task, confinement.deadline_s))
+        confinement.enter(result, asked.deadline_s)
+        gc.disable()  # it ends before there is much to collect
+        reply = memoryview(limited(function, asked))
         while reply:
             reply = reply[os.write(result, reply) :]
     finally:
         os._exit(1)
 
 
-def limited(function: Function, task: list[Any], deadline_s: float) -> bytes:
+def limited(function: Function, asked: Asked) -> bytes:
     """Returns the reply that says what a function came to; at the deadline the kernel ends this process."""
-    signal.setitimer(signal.ITIMER_PROF, deadline_s)
-    signal.setitimer(signal.ITIMER_REAL, WAIT_FACTOR * deadline_s)
+    signal.setitimer(signal.ITIMER_PROF, asked.deadline_s)
+    signal.setitimer(signal.ITIMER_REAL, WAIT_FACTOR * asked.deadline_s)
     try:
-        return b"r" + json.dumps(function(*task)).encode()
+        return b"r" + json.dumps(function(*asked.task)).encode()
     except (MemoryError, RecursionError) as error:
         return b"lexceeded the memory limit" if isinstance(error, MemoryError) else b"lexceeded the recursion limit"
     except BaseException as error:
@@ -120,27 +133,24 @@ class Confinement:
     """What a worker may use; made in the server, so that entering it takes no imports and no files.
 
     Args:
-        deadline_s: processor time.
         program: a filter of system calls; empty where there is none.
     """
 
-    def __init__(self, deadline_s: float, program: bytes) -> None:
-        self.deadline_s = deadline_s
-        seconds = math.ceil(deadline_s) + 1
-        self._limits = {"RLIMIT_CPU": seconds, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0}
+    def __init__(self, program: bytes) -> None:
         self._null = os.open(os.devnull, os.O_RDWR)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._code = ctypes.create_string_buffer(program, len(program)) if program else None
         self._filter = _Filter(len(program) // 8, ctypes.addressof(self._code)) if self._code else None
 
-    def enter(self, result: int) -> None:
+    def enter(self, result: int, deadline_s: float) -> None:
         """Leaves this process some processor time and memory, files to read, and one pipe."""
         os.setpgid(0, 0)
         for fd in (0, 1, 2):
             os.dup2(self._null, fd)
         os.closerange(3, result)
         os.closerange(result + 1, result + OPEN_FILES)
-        limit_self(self._limits)
+        seconds = math.ceil(deadline_s) + 1
+        limit_self({"RLIMIT_CPU": seconds, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": OPEN_FILES, "RLIMIT_CORE": 0})
         if self._filter is not None:
             self._libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
             if self._libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(self._filter), 0, 0):

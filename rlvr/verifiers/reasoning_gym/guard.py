@@ -26,6 +26,7 @@ _NUMBERS = """
     """
 NUMBERS = frozenset(_NUMBERS.split())  # and what makes them
 _COMPUTES_NOT = ("ATTR", "METHOD", "STORE", "DELETE", "IMPORT", "MAKE_FUNCTION", "BINARY_SUBSCR")
+REFUSED_STEPS = frozenset(step for name, step in dis.opmap.items() if any(part in name for part in _COMPUTES_NOT))
 
 
 def arm() -> None:
@@ -59,8 +60,7 @@ def is_arithmetic(code: CodeType, by_parser: bool) -> bool:
         return not code.co_names
     if code.co_names == STAR_IMPORT:
         return True
-    names_only = not any(part in step.opname for step in dis.get_instructions(code) for part in _COMPUTES_NOT)
-    return names_only and all(map(_is_mathematics, code.co_names))
+    return REFUSED_STEPS.isdisjoint(code.co_code[::2]) and all(map(_is_mathematics, code.co_names))
 
 
 def _is_mathematics(name: str) -> bool:

@@ -8,12 +8,14 @@ Scorers are code of reasoning-gym on text that a model wrote. They run in a proc
 a guard. The entry of an answer is made before, where no answer is known, and kept.
 """
 
+import builtins
 import json
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import fields
 from functools import lru_cache
+from types import BuiltinFunctionType
 from typing import Any
 
 import sympy
@@ -23,8 +25,20 @@ from reasoning_gym.factory import DATASETS
 from rlvr.problems.reasoning_gym import MIXTURE, SIZE
 from rlvr.verifiers.reasoning_gym import guard
 
+
+def _name_space() -> dict[str, Any]:
+    """Returns what sympy's parser makes in each call where it is given none: names of sympy, functions of Python."""
+    made = {name: getattr(sympy, name) for name in sympy.__all__}
+    functions = {name: value for name, value in vars(builtins).items() if isinstance(value, BuiltinFunctionType)}
+    return made | functions | {"max": sympy.Max, "min": sympy.Min}
+
+
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 guard.safe_names()
+# Made once and not in each worker: who writes a thousand names into a new dictionary touches as many objects, and a
+# fork copies the page of each, which takes longer than all else. The defaults are of local_dict, transformations,
+# global_dict and evaluate.
+sympy.parse_expr.__defaults__ = (*sympy.parse_expr.__defaults__[:2], _name_space(), True)
 for usual in ("3*(4 + 5)/2 - 1", "x*exp(x) + sin(2*x)/2 + sqrt(x) + log(x)"):  # what sympy makes once is made here
     sympy.simplify(sympy.diff(sympy.parse_expr(usual), sympy.Symbol("x")))
 

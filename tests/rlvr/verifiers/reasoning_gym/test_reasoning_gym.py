@@ -93,7 +93,7 @@ def test_partial_scores_are_wrong_below_the_threshold(verifier):
 @needs_package
 def test_answers_that_are_evaluated_can_neither_hang_nor_write_nor_start_programs(verifier, tmp_path, monkeypatch):
     """string_insertion gives an answer of the form of a list to `eval`; spiral_matrix and puzzle24 evaluate, too."""
-    monkeypatch.setattr(verifier.pool, "deadline_s", 2.0)
+    monkeypatch.setattr(verifier.sandboxed, "deadline_s", 2.0)
     problem = load_problems("reasoning_gym:string_insertion?num=1")[0]
     file = tmp_path / "made"
     hostile = [
