@@ -20,18 +20,22 @@ names, acts, on = set(), set(), False
 def watch(event, args):
     if not on:
         return
-    caller = sys._getframe(1).f_globals.get("__name__", "")
-    if event == "exec" and args[0].co_filename.startswith("<") and not caller.startswith(("sympy.polys", "dataclasses")):
-        names.update(args[0].co_names)
-    if event.split(".")[0] in ("subprocess", "socket", "ctypes", "shutil", "os") or event == "open" and "w" in str(args[1]):
+    if event == "exec" and args[0].co_filename.startswith("<"):
+        caller = str(sys._getframe(1).f_globals.get("__name__"))
+        if not caller.startswith(("sympy.polys", "dataclasses")):
+            names.update(args[0].co_names)
+    if event.split(".")[0] in ("subprocess", "socket", "ctypes", "shutil", "os"):
+        acts.add(event)
+    if event == "open" and "w" in str(args[1]):
         acts.add(event)
 
 sys.addaudithook(watch)
 
-CALLS = ["canary(1)", "__import__('canary').system('canary')", "open('canary','w')", "(lambda: canary)()", "S('canary')"]
-FORMS = [r"X", r"\text{X}", r"\mathrm{X}", r"\operatorname{X}(2)", r"\frac{X}{2}", r"1+X", r"(1+2)*3X", r"X=2", r"x=X"]
-FORMS += [r"\{X,2\}", r"(X,2)", r"[1,X]", r"\begin{pmatrix}X&1\end{pmatrix}", r"\sqrt{X}", r"X\%", r"2^{X}", r"3*(4+X)"]
-FORMS += [r"\left(X\right)", r"\int X dx", r"f(X)", r"X_2", r"$X$", r"\boxed{X}", r"X \text{ or } 3", r"3 > X", r"\log_{X} 3"]
+CALLS = ["canary(1)", "__import__('canary').system('canary')", "open('canary','w')", "(lambda: canary)()"]
+FORMS = [r"X", r"\text{X}", r"\mathrm{X}", r"\operatorname{X}(2)", r"\frac{X}{2}", r"1+X", r"(1+2)*3X", r"X=2"]
+FORMS += [r"\{X,2\}", r"(X,2)", r"[1,X]", r"\begin{pmatrix}X&1\end{pmatrix}", r"\sqrt{X}", r"X\%", r"2^{X}", r"x=X"]
+FORMS += [r"\left(X\right)", r"\int X dx", r"f(X)", r"X_2", r"$X$", r"\boxed{X}", r"X \text{ or } 3", r"3 > X"]
+FORMS += [r"\log_{X} 3", r"3*(4+X)"]
 rng = random.Random(7)
 pieces = [*"0123456789+-*/^().,= _'\"[]{}\\", "canary", "eval", "S", "\\frac", "\\text{", "}", "lambda", "import", "x"]
 answers = [form.replace("X", call) for form, call in itertools.product(FORMS, CALLS)]
