@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from rlvr.problems import load_problems
-from rlvr.problems.reasoning_gym import SIZE
+from rlvr.problems import Problem
+from rlvr.problems.reasoning_gym import SIZE, make_entries
 from rlvr.verifiers.reasoning_gym.families import EVALUATING
 from rlvr.verifiers.reasoning_gym.guard import is_arithmetic
 from rlvr.verifiers.reasoning_gym.verifier import ReasoningGymVerifier
@@ -72,16 +72,22 @@ def hostile(file: str, port: int) -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def problems():
-    """A problem of each family."""
-    return {family: load_problems(f"reasoning_gym:{family}?num=1&seed=5")[0] for family in EVALUATING}
-
-
-@pytest.fixture(scope="module")
 def verifier():
     made = ReasoningGymVerifier(deadline_s=5.0)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def problems(verifier):
+    """A problem of each family."""
+    return {family: made_by(verifier, family, 1)[0] for family in EVALUATING}
+
+
+def made_by(verifier, family: str, num: int) -> list[Problem]:
+    """The first problems of a family, made by workers that run already."""
+    metas = [{"family": family, "config": {}, "seed": 5, "index": index} for index in range(num)]
+    return [Problem(*made, meta) for made, meta in zip(make_entries(verifier.sandboxed, metas), metas, strict=True)]
 
 
 def test_the_answers_are_many_and_of_many_kinds():
@@ -143,7 +149,7 @@ def test_answers_that_only_compute_end_at_a_limit(problems, verifier):
 @pytest.mark.parametrize("family", sorted(EVALUATING))
 def test_the_entries_own_answers_are_not_taken_for_programs(family, verifier):
     """`Integral` stands in answers of intermediate_integration."""
-    entries = load_problems(f"reasoning_gym:{family}?num=20&seed=5")
+    entries = made_by(verifier, family, 20)
     verdicts = verifier.verify([(problem, f"<answer>{problem.answer}</answer>") for problem in entries])
     assert [problem.answer for problem, verdict in zip(entries, verdicts, strict=True) if not verdict.correct] == []
 

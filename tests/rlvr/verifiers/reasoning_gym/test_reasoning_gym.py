@@ -37,9 +37,9 @@ def test_a_family_is_a_problem_set_and_its_answers_are_correct(verifier):
 @pytest.mark.slow
 def test_every_family_makes_an_entry_again_and_accepts_its_own_answer(verifier):
     """Families whose entries have no answer of their own, only rules, are judged too, and their answer is empty."""
-    families, _ = verifier.pool.run([("names", "gcd")])[0]
+    families, _ = verifier.pool.run([("names", "gcd")], entries.as_names)[0]
     metas = [{"family": family, "config": {}, "seed": 3, "index": 1} for family in families]
-    made = verifier.pool.run([("make", *entries.task_of(meta)) for meta in metas])
+    made = entries.make_entries(verifier.pool, metas)
     problems = [Problem(*entry, meta) for entry, meta in zip(made, metas, strict=True)]
     verifier.check_problems(problems)
     answered = [problem for problem in problems if problem.answer]
