@@ -1,6 +1,6 @@
 """Hostile answers to the families whose scorers evaluate: no code runs, nothing leaks out, neighbours stay right.
 
-Sixteen kinds of programs, each for three of the nine families. They act on a file, on a port that listens, on the
+Seventeen kinds of programs, each for three of the nine families. They act on a file, on a port that listens, on the
 scorer, and on the process that reads its result.
 """
 
@@ -20,30 +20,39 @@ from rlvr.verifiers.verdicts import Outcome
 needs_package = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="reasoning-gym is not installed")
 needs_sandbox = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
+# Programs, which an answer hands to exec, and expressions; with FILE, PORT, and NUMBER, which differs each time.
 TOUCH = "open(FILE, 'w').write('x')"
-PATCH = "import reasoning_gym.dataset, importlib; f = lambda *a, **k: 1.0"
-EVERY_SCORER = "[setattr(c, 'score_answer', f) for c in reasoning_gym.dataset.ProceduralDataset.__subclasses__()]"
-REDUCE = "R = type('R', (float,), {'__reduce__': lambda s: (open, (FILE, 'w'))}); f = lambda *a, **k: R(1.0)"
-
-# Expressions with FILE, PORT, and `#` for a number that differs from family to family.
-KINDS = {
-    "a call of exec": 'exec("' + TOUCH + '; n=#")',
-    "a shell": "__import__('os').system('touch ' + FILE + ' #')",
-    "a program": "__import__('subprocess').run(['touch', FILE, '#'])",
-    "a connection": "__import__('socket').create_connection(('127.0.0.1', PORT), 1 + #)",
-    "another scorer": f'exec("{PATCH}; {EVERY_SCORER}; n=#")',
-    "a result that unpickles into a call": f'exec("{PATCH}; {REDUCE}; {EVERY_SCORER}; n=#")',
-    "a walk over classes": "().__class__.__base__.__subclasses__()[#].__init__.__globals__['sys'].modules['os']",
-    "a function of its own": f"(lambda n: {TOUCH})(#)",
-    "a comprehension": "[n for n in [" + TOUCH + "] * (1 + #)]",
-    "an assignment": "(n := #) + " + TOUCH,
-    "a text in a text": "eval(eval('chr(101) + chr(120) + chr(101) + chr(99)'))(\"" + TOUCH + '; n=#")',
-    "bytes on every pipe": "[__import__('os').write(n, b'r[1.0, \"\"]') for n in range(# % 3, 64)]",
-    "an end of the process": "__import__('os')._exit(#)",
-    "a signal to the parent": "__import__('os').kill(__import__('os').getppid(), 9 + 0 * #)",
-    "other built-ins": "__import__('builtins').__dict__.update(float=lambda n: 1.0, n=#)",
-    "a helper of sympy": 'sympify("' + TOUCH.replace("'", "\\'") + '") + lambdify(#, 1)() + Integer(1).func("#")',
+WORKER = "import sys\nworker = next(m for n, m in sys.modules.items() if 'gym' in n and n.endswith('worker'))"
+PROGRAMS = {
+    "a file": f"{TOUCH}; n = NUMBER",
+    "another scorer": """
+import reasoning_gym.dataset as d
+for c in d.ProceduralDataset.__subclasses__(): c.score_answer = lambda *a, **k: 1.0 + 0 * NUMBER
+""",
+    "another worker": WORKER + "\nworker.work = lambda *a: 1.0 + 0 * NUMBER",
+    "a result that unpickles into a call": WORKER
+    + """
+reduced = (__import__('os').system, ('touch ' + FILE + ' # NUMBER',))
+worker.R = type('R', (), {'__reduce__': lambda self, reduced=reduced: reduced})
+worker.work = lambda *a, made=worker.R: made()
+""",
+    "an exit hook": f"import atexit, os\natexit.register(lambda: {TOUCH}); n = NUMBER",
 }
+EXPRESSIONS = {
+    "a shell": "__import__('os').system('touch ' + FILE + ' NUMBER')",
+    "a program": "__import__('subprocess').run(['touch', FILE, 'NUMBER'])",
+    "a connection": "__import__('socket').create_connection(('127.0.0.1', PORT), 1 + NUMBER)",
+    "a walk over classes": "().__class__.__base__.__subclasses__()[NUMBER].__init__.__globals__['sys'].modules['os']",
+    "a function of its own": f"(lambda n: {TOUCH})(NUMBER)",
+    "a comprehension": f"[n for n in [{TOUCH}] * (1 + NUMBER)]",
+    "an assignment": f"(n := NUMBER) + {TOUCH}",
+    "bytes on every pipe": "[__import__('os').write(n, b'r[1.0, \"\"]') for n in range(NUMBER % 3, 64)]",
+    "an end of the process": "__import__('os')._exit(NUMBER)",
+    "a signal to the parent": "__import__('os').kill(__import__('os').getppid(), 9 + 0 * NUMBER)",
+    "other built-ins": "__import__('builtins').__dict__.update(float=lambda n: 1.0, int=lambda n: 24, n=NUMBER)",
+    "a helper of sympy": f"sympify({TOUCH!r}) + lambdify(NUMBER, 1)()",
+}
+KINDS = PROGRAMS | EXPRESSIONS
 LOCALS = (  # the scorer's own names hold the gold answer
     "[entry['answer']]",
     "[*entry['answer']]",
@@ -65,9 +74,12 @@ def hostile(file: str, port: int) -> list[tuple[str, str, str]]:
     found = []
     for place, (kind, text) in enumerate(KINDS.items()):
         for number in range(3):
+            filled = (
+                text.replace("FILE", f'"{file}"').replace("PORT", str(port)).replace("NUMBER", str(3 * place + number))
+            )
             family = families[(3 * place + number + place // 3) % len(families)]
-            filled = text.replace("FILE", repr(file)).replace("PORT", str(port))
-            found.append((kind, family, wrapped(family, filled.replace("#", str(3 * place + number)))))
+            expression = f"exec({filled!r})" if kind in PROGRAMS else filled
+            found.append((kind, family, wrapped(family, expression)))
     return found
 
 
@@ -92,7 +104,7 @@ def made_by(verifier, family: str, num: int) -> list[Problem]:
 
 def test_the_answers_are_many_and_of_many_kinds():
     answers = hostile("/tmp/x", 1)
-    assert len({answer for *_, answer in answers}) == 48
+    assert len({answer for *_, answer in answers}) == 51
     assert len(KINDS) >= 12
     assert all(sum(kind == each for each, *_ in answers) <= len(answers) / 10 for kind in KINDS)
     assert {family for _, family, _ in answers} == EVALUATING.keys()
