@@ -2,8 +2,10 @@
 
     probe       completions of a real probe (`smollm2_gsm8k.jsonl`: SmolLM2-135M-Instruct on GSM8K), duplicates included
     distinct    answers that are all different and that strings do not decide
-    killed      what an answer that hangs costs beyond its deadline: its worker is killed and replaced
+    killed      what an answer that hangs costs beyond its deadline
     overhead    a probe of the testbed with its verifier against the same probe with one that only says wrong
+    evaluated   distinct answers a second to families of reasoning-gym whose scorers evaluate, in the sandbox
+    own         seconds of 512 calls of an async verifier of one's own, each of which waits for a second
 
 Record the completions anew from a store of draws:
 
@@ -14,6 +16,7 @@ import argparse
 import json
 import logging
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,8 +31,11 @@ from probes.store.store import ProbeStore
 from rlvr.models.loading import load_model, load_tokenizer, resolve_model
 from rlvr.problems import Problem, ProblemSet, load_problems
 from rlvr.problems.prompts import PromptFormat
+from rlvr.problems.reasoning_gym import make_entries
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.answers.math import MathVerifier
+from rlvr.verifiers.reasoning_gym.families import EVALUATING
+from rlvr.verifiers.reasoning_gym.verifier import ReasoningGymVerifier
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
 RECORDED = Path(__file__).parent / "smollm2_gsm8k.jsonl"
@@ -99,6 +105,47 @@ def bench_killed(num: int = 100, deadline_s: float = 0.25) -> dict[str, float]:
     return {"num": num, "deadline_s": deadline_s, "s_per_answer": seconds / num}
 
 
+def bench_evaluated(num: int = 600) -> dict[str, float]:
+    """Returns answers a second, for each family, after the first ones have started the workers."""
+    verifier = ReasoningGymVerifier()
+    rates = {}
+    for family, what in EVALUATING.items():
+        metas = [{"family": family, "config": {}, "seed": 0, "index": index} for index in range(10)]
+        made = make_entries(verifier.sandboxed, metas)
+        problems = [Problem(*entry, meta) for entry, meta in zip(made, metas, strict=True)]
+        texts = [f"[{i}, 2, 3]" if what == "eval" else f"{i} + 3*(4 - 2)/{i + 1}" for i in range(num + 100)]
+        items = [(problems[i % 10], f"<answer>{text}</answer>") for i, text in enumerate(texts)]
+        verifier.verify(items[num:])
+        start = time.perf_counter()
+        verifier.verify(items[:num])
+        rates[family] = num / (time.perf_counter() - start)
+    verifier.close()
+    return rates
+
+
+WAITS = """
+import asyncio
+
+async def judge(problem, completion):
+    await asyncio.sleep(1)
+    return True
+"""
+
+
+def bench_own(num: int = 512, concurrency: int = 64) -> dict[str, float]:
+    """Returns the seconds of calls that wait."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "waiting_judge.py").write_text(WAITS, encoding="utf-8")
+        sys.path.insert(0, folder)
+        verifier = make_verifier(f"waiting_judge:judge?concurrency={concurrency}&deadline=30")
+        start = time.perf_counter()
+        verdicts = verifier.verify([(Problem("q", "1"), str(number)) for number in range(num)])
+        seconds = time.perf_counter() - start
+        verifier.close()
+        sys.path.remove(folder)
+    return {"num": num, "concurrency": concurrency, "s": seconds, "num_correct": sum(v.correct for v in verdicts)}
+
+
 class _SaysWrong:
     """A verifier that costs nothing."""
 
@@ -142,11 +189,13 @@ def bench_overhead(num_rounds: int = 3) -> dict[str, float]:
 
 
 def bench_verifiers(num_rounds: int = 3) -> dict[str, dict[str, float]]:
-    """Returns both comparisons, the cost of a killed worker and the overhead."""
+    """Returns what the top of this file lists."""
     return {
         "probe": compare(recorded_items(), num_rounds),
         "distinct": compare(distinct_items(1000), num_rounds),
         "killed": bench_killed(),
+        "evaluated": bench_evaluated(),
+        "own": bench_own(),
         "overhead": bench_overhead(num_rounds),
     }
 
