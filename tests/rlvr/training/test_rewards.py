@@ -26,6 +26,14 @@ class Unsure:
         return [Verdict(Outcome.ERROR), Verdict(Outcome.TIMEOUT)][: len(items)]
 
 
+class Grades:
+    verifier_id = "grades@1"
+
+    def verify(self, items):
+        outcomes = (Outcome.WRONG, Outcome.CORRECT, Outcome.ERROR, Outcome.TIMEOUT, Outcome.CORRECT)
+        return [Verdict(outcome, score=0.75) for outcome in outcomes]
+
+
 def reward(completions, verifier=None, ids=None, **kwargs):
     function = make_reward_function(verifier or make_verifier("countdown"), PROBLEMS, frozenset({EOS}))
     ids = ids or [[5, EOS]] * len(completions)
@@ -42,6 +50,13 @@ def test_conversations_are_judged_by_the_assistants_message():
 
 def test_an_error_is_not_learned_from_and_a_timeout_is_a_zero():
     assert reward(["a", "b"], Unsure()) == [None, 0.0]
+
+
+def test_a_score_is_the_reward_of_an_answer_that_was_judged_and_finished():
+    ids = [[5, EOS]] * 5
+    assert reward([*"abcde"], Grades(), ids) == [0.75, 0.75, None, 0.0, 0.75]
+    ids = [[5]] * 5
+    assert reward([*"abcde"], Grades(), ids) == [0.0, 0.75, None, 0.0, 0.75], "what is wrong and cut off is truncated"
 
 
 def test_a_verifier_that_crashes_does_not_end_training(caplog):
