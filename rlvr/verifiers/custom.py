@@ -167,7 +167,7 @@ def _started() -> "subprocess.Popen[bytes]":
     """Returns a process with this one's environment and path, whose errors and prints are seen."""
     path = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
     return subprocess.Popen(
-        [sys.executable, "-m", "rlvr.verifiers.custom_worker"],
+        [sys.executable, "-c", "from rlvr.verifiers.custom_worker import main; main()"],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

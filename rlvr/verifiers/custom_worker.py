@@ -308,7 +308,3 @@ def _describe(error: BaseException) -> str:
         return one_line(f"{type(error).__name__}: {error}")
     except Exception:
         return type(error).__name__
-
-
-if __name__ == "__main__":
-    main()
