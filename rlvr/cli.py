@@ -97,16 +97,18 @@ def compare(config: str, output_dir: str | None, as_json: bool) -> None:
 @click.option("--input", "source", required=True, help="JSONL file with id, completion and answer; - is stdin.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per row: id and outcome.")
 @click.option("--explain", is_flag=True, help="Add the extracted answer and the reason.")
-def verify(verifier: str, source: str, as_json: bool, explain: bool) -> None:
+@click.option("--strict", is_flag=True, help="Stop at the first gold answer that the verifier cannot use.")
+def verify(verifier: str, source: str, as_json: bool, explain: bool, strict: bool) -> None:
     """Judge completions that come as rows, in order.
 
     A row is {"id", "completion", "answer"}, with an optional "question"; "meta" and other fields are the problem's
-    meta, for example the "choices" of a multiple choice. An outcome "error" means that the verifier failed.
+    meta, for example the "choices" of a multiple choice. An outcome "error" means that the verifier failed, or that it
+    cannot use the row's gold answer: such rows are named.
     """
     from rlvr.verifiers import make_verifier
     from rlvr.verifiers.rows import verify_rows
 
-    verify_rows(make_verifier(verifier), source, as_json, explain)
+    verify_rows(make_verifier(verifier), source, as_json, explain, strict)
 
 
 @main.command()

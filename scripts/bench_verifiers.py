@@ -1,5 +1,8 @@
-"""Verdicts per second of the math verifier against math-verify, called in one process, one answer after the other.
+"""What the math verifier decides and what it takes, against math-verify called in one process.
 
+    cases       verdicts on generated answers, right and wrong (`answer_cases.py`), of both
+    lenient     "Therefore the result is $X$." with the golds of MATH-500 (`--math500 FILE`), and with wrong answers
+    hostile     10,000 hostile answers among 2,000 honest ones
     probe       completions of a real probe (`smollm2_gsm8k.jsonl`: SmolLM2-135M-Instruct on GSM8K), duplicates included
     distinct    answers that are all different and that strings do not decide
     killed      what an answer that hangs costs beyond its deadline
@@ -7,7 +10,7 @@
     evaluated   distinct answers a second to families of reasoning-gym whose scorers evaluate, in the sandbox
     own         seconds of 512 calls of an async verifier of one's own, each of which waits for a second
 
-Record the completions anew from a store of draws:
+One part alone: `--only hostile`. Record the completions anew from a store of draws:
 
     python scripts/bench_verifiers.py --record STORE
 """
@@ -15,13 +18,17 @@ Record the completions anew from a store of draws:
 import argparse
 import json
 import logging
+import random
 import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from answer_cases import Case, honest_items, hostile_answers, made_cases, wrong_cases  # beside this script
 
 from probes.engines.transformers import TransformersEngine
 from probes.sampling.probe import render_prompts, run_probe
@@ -93,6 +100,69 @@ def compare(items: Sequence[Item], num_rounds: int) -> dict[str, float]:
         "ratio": serial / ours,
         "num_different": differ,
     }
+
+
+def judge_cases(verifier: MathVerifier, cases: Sequence[Case], text: str) -> list[bool]:
+    """Returns whether each answer, put into a text, is correct."""
+    items = [(Problem("q", case.gold), text.replace("ANSWER", case.answer)) for case in cases]
+    return [verdict.correct for verdict in verifier.verify(items)]
+
+
+def bench_cases(golds: Sequence[str], num: int = 3000) -> dict[str, Any]:
+    """Returns how many verdicts on generated cases are right: ours, and those of math-verify by itself."""
+    cases = [*made_cases(num // 20), *wrong_cases(golds, num)]
+    verifier = MathVerifier()
+    ours = judge_cases(verifier, cases, r"\boxed{ANSWER}")
+    verifier.close()
+    _, bare = serial_seconds([(Problem("q", case.gold), rf"\boxed{{{case.answer}}}") for case in cases])
+    right = [(mine == case.is_right, its == case.is_right) for case, mine, its in zip(cases, ours, bare, strict=True)]
+    return {
+        "num": len(cases),
+        "ours_right": sum(mine for mine, _ in right),
+        "math_verify_right": sum(its for _, its in right),
+        "only_math_verify_right": [
+            (case.kind, case.gold, case.answer)
+            for case, (mine, its) in zip(cases, right, strict=True)
+            if its and not mine
+        ],
+        "false_successes": sum(mine and not case.is_right for case, mine in zip(cases, ours, strict=True)),
+    }
+
+
+def bench_lenient(golds: Sequence[str], num_wrong: int = 3000) -> dict[str, int]:
+    """Returns how many golds are right without a box, and how many wrong answers are."""
+    verifier, text = MathVerifier(), "Therefore the result is $ANSWER$."
+    right = judge_cases(verifier, [Case("gold", gold, gold, True) for gold in golds], text)
+    wrong = judge_cases(verifier, wrong_cases(golds, num_wrong), text)
+    verifier.close()
+    return {"num": len(golds), "right": sum(right), "num_wrong": len(wrong), "false_successes": sum(wrong)}
+
+
+def bench_hostile(num_hostile: int = 10_000, num_honest: int = 2_000) -> dict[str, Any]:
+    """Returns the seconds of hostile answers among honest ones, and how many of these are right."""
+    golds = ("x+1", r"\frac{1}{4}", "(1,2)", "x^2+2x+1", r"\sqrt{2}", "7", r"\{1,2\}", "x > 2")
+    hostile = hostile_answers(num_hostile)
+    items = [
+        (kind, Problem("q", golds[n % len(golds)]), rf"\boxed{{{answer}}}") for n, (kind, answer) in enumerate(hostile)
+    ]
+    items += [("honest", Problem("q", gold), rf"\boxed{{{answer}}}") for gold, answer in honest_items(num_honest)]
+    random.Random(0).shuffle(items)
+    verifier = MathVerifier()
+    start = time.perf_counter()
+    verdicts = verifier.verify([(problem, completion) for _, problem, completion in items])
+    seconds = time.perf_counter() - start
+    num_workers = verifier.pool.num_workers
+    verifier.close()
+    outcomes = Counter(
+        f"{'honest' if kind == 'honest' else 'hostile'} {verdict.outcome}"
+        for (kind, _, _), verdict in zip(items, verdicts, strict=True)
+    )
+    return {
+        "num": len(items),
+        "kinds": len({kind for kind, _ in hostile}),
+        "workers": num_workers,
+        "s": seconds,
+    } | outcomes
 
 
 def bench_killed(num: int = 100, deadline_s: float = 0.25) -> dict[str, float]:
@@ -188,16 +258,20 @@ def bench_overhead(num_rounds: int = 3) -> dict[str, float]:
     return {"judged_s": judged, "alone_s": alone, "ratio": judged / alone}
 
 
-def bench_verifiers(num_rounds: int = 3) -> dict[str, dict[str, float]]:
-    """Returns what the top of this file lists."""
-    return {
-        "probe": compare(recorded_items(), num_rounds),
-        "distinct": compare(distinct_items(1000), num_rounds),
-        "killed": bench_killed(),
-        "evaluated": bench_evaluated(),
-        "own": bench_own(),
-        "overhead": bench_overhead(num_rounds),
+def bench_verifiers(golds: Sequence[str] = (), only: str | None = None, num_rounds: int = 3) -> dict[str, Any]:
+    """Returns the parts of this script's list, or one of them; those over golds are left out where there are none."""
+    parts: dict[str, Any] = {
+        "hostile": bench_hostile,
+        "probe": lambda: compare(recorded_items(), num_rounds),
+        "distinct": lambda: compare(distinct_items(1000), num_rounds),
+        "killed": bench_killed,
+        "evaluated": bench_evaluated,
+        "own": bench_own,
+        "overhead": lambda: bench_overhead(num_rounds),
     }
+    if golds:
+        parts |= {"cases": lambda: bench_cases(golds), "lenient": lambda: bench_lenient(golds)}
+    return {name: part() for name, part in parts.items() if only in (None, name)}
 
 
 def record(store: Path) -> None:
@@ -215,8 +289,11 @@ def record(store: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", type=Path, metavar="STORE")
+    parser.add_argument("--math500", type=Path, metavar="FILE", help="JSONL with the golds of MATH-500 as `answer`.")
+    parser.add_argument("--only", metavar="PART")
     args = parser.parse_args()
     if args.record:
         record(args.record)
     else:
-        print(json.dumps(bench_verifiers(), indent=1))
+        lines = args.math500.read_text(encoding="utf-8").splitlines() if args.math500 else []
+        print(json.dumps(bench_verifiers([json.loads(line)["answer"] for line in lines], args.only), indent=1))

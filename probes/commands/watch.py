@@ -30,6 +30,7 @@ FROM_MANIFEST = {
     "prompt_template": "prompt_template",
     "prompt_system": "prompt_system",
     "prompt_chat": "prompt_chat",
+    "prompt_think": "prompt_think",
     "probe_k_max": "k_max",
     "probe_max_draws": "max_draws",
     "probe_first_look": "first_look",

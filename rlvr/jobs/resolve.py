@@ -127,7 +127,7 @@ def resolve(recipe: Recipe) -> Job:
     assert own.verifier is not None
     check_model_name(recipe.values.get("model_name_or_path"))
     teacher, probing = _teacher(recipe), _probing(recipe)
-    prompt_format = PromptFormat(template=own.prompt_template, system=own.prompt_system, chat=own.prompt_chat)
+    prompt_format = PromptFormat(own.prompt_template, own.prompt_system, own.prompt_chat, own.prompt_think)
     return Job(
         task=Task(own.train_problems, own.verifier, prompt_format, own.format_reward, own.shadow_verifier),
         training=_training(recipe),

@@ -14,6 +14,7 @@ from rlvr.errors import RecipeError
 from rlvr.problems import Problem
 
 CHAT_MODES = ("auto", "chat", "plain")
+THINK_MODES = ("on", "open", "off")
 
 Messages = list[dict[str, str]]
 
@@ -39,17 +40,23 @@ class PromptFormat:
         template: text with one `{question}`.
         system: system message of a chat prompt, or None.
         chat: `chat` uses the tokenizer's chat template, `plain` does not, `auto` uses it where the tokenizer has one.
+        think: where the reasoning of a completion stands, for the verifier. `on`: between `<think>` and `</think>`,
+            where there are any; `open`: the prompt ends within it, as chat templates that end in `<think>` do, so that
+            a completion without `</think>` is not finished; `off`: these tags mean nothing. The prompt does not change.
     """
 
     template: str = "{question}"
     system: str | None = None
     chat: str = "auto"
+    think: str = "on"
 
     def __post_init__(self) -> None:
         if self.template.count("{question}") != 1:
             raise RecipeError(f"prompt_template: {self.template!r} must contain {{question}} exactly once.")
         if self.chat not in CHAT_MODES:
             raise RecipeError(f"prompt_chat: {self.chat!r} is not known; use one of {', '.join(CHAT_MODES)}.")
+        if self.think not in THINK_MODES:
+            raise RecipeError(f"prompt_think: {self.think!r} is not known; use one of {', '.join(THINK_MODES)}.")
 
     def is_chat(self, tokenizer: Any) -> bool:
         """Returns whether prompts for this tokenizer are lists of messages."""

@@ -291,6 +291,13 @@ def as_bool(value: Any) -> bool:
     return value
 
 
+def as_text(value: Any) -> str:
+    """Returns a result that is a text of at most `MAX_REASON_CHARS`; raises `ValueError` for another one."""
+    if not isinstance(value, str) or len(value) > MAX_REASON_CHARS:
+        raise ValueError(f"{type(value).__name__}, expected a short text")
+    return value
+
+
 def default_num_workers() -> int:
     """Returns this process's share of the cores, from 1 to 8 (`LOCAL_WORLD_SIZE` processes share a machine)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -38,6 +38,7 @@ SHARED_KEYS = (
     "prompt_template",
     "prompt_system",
     "prompt_chat",
+    "prompt_think",
     "probe_problems",
     "probe_steps",
     "probe_k_max",
@@ -111,6 +112,12 @@ class RunArguments:
     prompt_template: str = field(default="{question}", metadata={"help": "Text with one {question}."})
     prompt_system: str | None = field(default=None, metadata={"help": "System message of a chat prompt."})
     prompt_chat: str = field(default="auto", metadata={"help": "Use the chat template: auto, chat or plain."})
+    prompt_think: str = field(
+        default="on",
+        metadata={
+            "help": "Where reasoning stands, for the verifier: on (between think tags), open (the prompt opens) or off."
+        },
+    )
     teacher: str | None = field(
         default=None, metadata={"help": "Of distill: a model, a JSONL file of completions, or solver (Countdown)."}
     )

@@ -62,9 +62,9 @@ class Task:
         Raises:
             InputError: a file, row, gold answer or name is wrong.
         """
-        verifier = make_verifier(self.verifier)
+        verifier = make_verifier(self.verifier, self.prompt_format.think)
         problems = load_problems(self.problems)
-        shadow = make_verifier(self.shadow) if self.shadow else None
+        shadow = make_verifier(self.shadow, self.prompt_format.think) if self.shadow else None
         for each in filter(None, (verifier, shadow)):
             each.check_problems(list(problems))
         return Inputs(problems, verifier, self.prompt_format, self.format_reward, shadow=shadow)

@@ -6,7 +6,7 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
 
     verdicts              outcomes, verdicts, the rule for truncated completions
     base                  what the verifiers share
-    answers/              verifiers of a final answer: exact, choice, numeric, math
+    answers/              verifiers of a final answer: exact, choice, numeric, math; where a completion's answer begins
     countdown             an expression that reaches a target
     code                  a program that passes its tests, in a sandbox
     code_tests            formats of tests and programs
@@ -17,12 +17,14 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     rows                  the command `rlvr verify`
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
-`package.module:function` for a user's own function.
+`package.module:function` for a user's own function. Each takes `think` besides, which says where the reasoning of a
+completion stands.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Any, Protocol
 
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
@@ -37,7 +39,10 @@ class Verifier(Protocol):
 
     Attributes:
         verifier_id: name, version and every option that changes verdicts, for example
-            `numeric@1?tolerance=1e-06&kind=relative`; verdicts are stored under it.
+            `numeric@2?tolerance=1e-06&kind=relative`; verdicts are stored under it.
+
+    `verify` of every built-in verifier leaves the reasoning of a completion out; the attribute `think` says where that
+    stands (`rlvr.verifiers.base.after_reasoning`).
 
     A verifier may say `uses_workers = True`: it judges in processes of its own, and can be called from any thread, one
     at a time. Then a probe generates on while it judges.
@@ -127,18 +132,33 @@ def needs_trust(text: str) -> bool:
     return spec.name not in BUILT_IN or spec.options.get("isolation", "namespace") != "namespace"
 
 
-def make_verifier(text: str) -> Verifier:
+def make_verifier(text: str, think: str = "on") -> Verifier:
     """Returns the verifier that `name[?key=value&...]` names.
 
     Args:
         text: a key of `BUILT_IN` with its options, or `package.module:function`, where function(problem, completion)
             returns a bool, a number from 0 to 1, or a `Verdict`.
+        think: where reasoning stands, unless the text's own option `think` says it: `on`, `open` or `off`, as in
+            `PromptFormat.think`.
 
     Raises:
         RecipeError: the name or an option is unknown, the function cannot be imported, or the machine lacks what the
             verifier needs.
     """
+    from rlvr.verifiers.answers.extraction import Think
+
     spec = parse_spec(text, field="verifier")
+    stands = Think(spec.choice("think", list(Think)) if "think" in spec.options else think)
+    verifier: Any = _named(replace(spec, options={key: value for key, value in spec.options.items() if key != "think"}))
+    if stands is not Think.ON:
+        verifier.think = stands
+        verifier.verifier_id += f"{'&' if '?' in verifier.verifier_id else '?'}think={stands}"
+    made: Verifier = verifier
+    return made
+
+
+def _named(spec: Spec) -> Verifier:
+    """Returns the verifier of a spec without `think`."""
     name = spec.name
     if name in BUILT_IN:
         return BUILT_IN[name](spec)

@@ -1,18 +1,20 @@
 """What verifiers share: the verdicts that they give, the loop over a batch, and the memory of earlier batches.
 
-Owns: `PlainVerifier`, `Memory`, verdicts within the limits of their fields, the message for problems that cannot be
-judged.
+Owns: `PlainVerifier`, `Memory`, `after_reasoning`, verdicts within the limits of their fields, the message for problems
+that cannot be judged.
 Does not own: how an answer is found (`rlvr.verifiers.answers.extraction`) or judged (each verifier), what an outcome
 means (`rlvr.verifiers.verdicts`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
+from rlvr.verifiers.answers.extraction import Think, answer_part
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -42,6 +44,27 @@ def failed(failure: "TaskFailure", answer: str) -> Verdict:
 def _within_limits(outcome: Outcome, answer: str | None, reason: str) -> Verdict:
     """Returns a verdict with its texts cut to what a verdict may hold."""
     return Verdict(outcome, answer and answer[:MAX_VERDICT_CHARS], reason[:MAX_VERDICT_CHARS])
+
+
+Verify = Callable[[Any, Sequence[tuple[Problem, str]]], list[Verdict]]
+
+
+def after_reasoning(verify: Verify) -> Verify:
+    """Makes a verifier's `verify` see only what follows the reasoning of each completion.
+
+    A completion whose reasoning is not closed is `unparsed`, whatever stands in it. The verifier's attribute `think`
+    says where reasoning stands; without one, it is between `<think>` and `</think>`.
+    """
+
+    @wraps(verify)
+    def verify_answers(self: Any, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
+        think = getattr(self, "think", Think.ON)
+        parts = [answer_part(completion, think) for _, completion in items]
+        closed = [(problem, part) for (problem, _), part in zip(items, parts, strict=True) if part is not None]
+        verdicts = iter(verify(self, closed))
+        return [unparsed("the reasoning is not closed") if part is None else next(verdicts) for part in parts]
+
+    return verify_answers
 
 
 def one_line(text: str) -> str:
@@ -94,6 +117,7 @@ class PlainVerifier(ABC):
         name = self.verifier_id.partition("@")[0]
         refuse_unusable(name, faults, len(problems), f"{self.expected}; correct or remove these problems.")
 
+    @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order; a problem with a fault is an `error`."""
         return [self._verdict(problem, completion) for problem, completion in items]

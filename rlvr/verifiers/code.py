@@ -23,11 +23,11 @@ from rlvr.sandbox import LEVELS, DeadlineError, EndedError, Limits, Sandbox, Sta
 from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
 from rlvr.sandbox.pool import default_num_workers
-from rlvr.verifiers.base import Memory, one_line, refuse_unusable, unparsed
+from rlvr.verifiers.base import Memory, after_reasoning, one_line, refuse_unusable, unparsed
 from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
-RULES = "code@2"
+RULES = "code@3"
 OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
 MAX_DEADLINE_S = 3600.0
 MAX_MEMORY_MB = 1024**2
@@ -89,6 +89,7 @@ class CodeVerifier:
         faults = [(problem, fault) for problem in problems if (fault := _fault(problem))]
         refuse_unusable("code", faults, len(problems), "meta in one of the formats of docs/contracts.md.")
 
+    @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         found = [program_of(problem, completion) for problem, completion in items]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rlvr.problems import Problem
-from rlvr.verifiers.base import refuse_unusable
+from rlvr.verifiers.base import after_reasoning, refuse_unusable
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
 MAX_CHARS = 200
@@ -62,13 +62,14 @@ class CountdownVerifier:
         [Verdict(outcome=<Outcome.CORRECT: 'correct'>, answer='3*5+7', reason='')]
     """
 
-    verifier_id = "countdown@1"
+    verifier_id = "countdown@2"
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems without usable numbers and target."""
         faults = [(each, f"meta {dict(each.meta)!r:.100}") for each in problems if not _has_numbers(each)]
         refuse_unusable("countdown", faults, len(problems), 'meta {"numbers": [integers], "target": integer}.')
 
+    @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         known: dict[tuple[str, str], Verdict] = {}

@@ -19,7 +19,7 @@ from rlvr.errors import RecipeError
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
 from rlvr.sandbox.child import Child, ChildError, DeadlineError, EndedError
-from rlvr.verifiers.base import one_line
+from rlvr.verifiers.base import after_reasoning, one_line
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 DEADLINE_S = 300.0
@@ -80,6 +80,7 @@ class CustomVerifier:
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Does nothing: what the function needs of a problem is not known."""
 
+    @after_reasoning
     def verify(self, items: Sequence[Item]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         size = MAX_BATCH if self._process.takes_batches else 1

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlencode
 from rlvr.errors import RecipeError
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
+from rlvr.verifiers.answers.extraction import Think
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Faults:
             return verdict
         outcome = Outcome.WRONG if verdict.correct else Outcome.CORRECT
         reason = f"made {outcome} by {NAME}, was {verdict.outcome}: {verdict.reason}"[:MAX_VERDICT_CHARS]
-        return replace(verdict, outcome=outcome, reason=reason, other=verdict.other and outcome)
+        return replace(verdict, outcome=outcome, reason=reason, other=verdict.other and outcome, score=None)
 
     def _chance(self, problem: Problem, completion: str, is_correct: bool) -> float:
         """Returns a number in [0, 1) that depends on nothing but what is judged and the seed."""
@@ -95,6 +96,15 @@ class FaultVerifier:
             seed=spec.integer("seed", 0) or 0,
         )
         return cls(make_verifier(f"{name}?{urlencode(others, quote_via=quote)}" if others else name), faults)
+
+    @property
+    def think(self) -> Think:
+        """Where reasoning stands, for the other verifier."""
+        return getattr(self.inner, "think", Think.ON)
+
+    @think.setter
+    def think(self, think: Think) -> None:
+        self.inner.think = think  # type: ignore[attr-defined]
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` where the other verifier does."""

@@ -4,7 +4,8 @@ Owns: the form of a row, reading and judging in batches, and what is printed.
 Does not own: judging (`rlvr.verifiers`), how errors end a command (`rlvr.console`).
 
 A row is a JSON object with `id`, `completion` and `answer`. `question` is optional; `meta` and every other field are
-the problem's meta. A batch is read and checked before it is judged, and printed before the next one is read.
+the problem's meta. A batch is read and checked before it is judged, and printed before the next one is read. A row
+whose gold answer the verifier cannot use has the outcome `error` and is named; the others are judged.
 """
 
 import json
@@ -23,12 +24,13 @@ from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.loaders import kind_of, parse_answer, parse_line
 from rlvr.verifiers import Verifier
-from rlvr.verifiers.verdicts import Outcome, Verdict
+from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 BATCH_ROWS = 1000
 NUM_SHOWN = 5  # of the rows that are not correct
 MAX_SHOWN_CHARS = 60
 BOM = b"\xef\xbb\xbf"
+UNUSABLE = "the gold answer cannot be used"
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,33 @@ class Tally:
     Attributes:
         outcomes: how many rows had each outcome.
         not_correct: the first few rows that are not correct.
+        unusable: how many rows have a gold answer that the verifier cannot use.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     not_correct: list[tuple[Row, Verdict]] = field(default_factory=list)
+    unusable: int = 0
 
     def add(self, judged: Sequence[tuple[Row, Verdict]]) -> None:
         """Counts a batch."""
+        self.unusable += sum(verdict.reason.startswith(UNUSABLE) for _, verdict in judged)
         self.outcomes.update(verdict.outcome for _, verdict in judged)
         lacking = NUM_SHOWN - len(self.not_correct)
         self.not_correct += [(row, verdict) for row, verdict in judged if not verdict.correct][:lacking]
 
 
-def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool) -> None:
+def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool, strict: bool = False) -> None:
     """Judges the rows of a file, or of stdin for `-`, and prints a JSON line for each, or a table at the end.
 
+    A row whose gold answer cannot be used is named on stderr, counted at the end, and an `error`.
+
     Raises:
-        ProblemError: a row cannot be used, or there is none; earlier batches have been printed.
+        ProblemError: a row cannot be read, or there is none, or, if `strict`, its gold answer cannot be used; earlier
+            batches have been printed.
     """
     tally = Tally()
     name = "stdin" if source == "-" else source
-    for judged in judge(verifier, source):
+    for judged in judge(verifier, source, strict):
         tally.add(judged)
         if as_json:
             echo("\n".join(json.dumps(as_record(row, verdict, explain)) for row, verdict in judged))
@@ -85,7 +93,13 @@ def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool) -
         raise ProblemError(f"{name}: no rows found; expected one JSON object per line.")
     if not as_json:
         print_tally(tally, explain)
-    num_errors = tally.outcomes[Outcome.ERROR]
+    if tally.unusable:
+        echo(
+            f"note: the gold answers of {tally.unusable} of {tally.outcomes.total()} rows cannot be used; these rows "
+            "are named above, and their outcome is error. Use --strict to stop at the first.",
+            err=True,
+        )
+    num_errors = tally.outcomes[Outcome.ERROR] - tally.unusable
     if num_errors:
         echo(
             f"note: the verifier failed on {num_errors} of {tally.outcomes.total()} rows; their outcome is error, "
@@ -94,7 +108,7 @@ def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool) -
         )
 
 
-def judge(verifier: Verifier, source: str) -> Iterator[list[tuple[Row, Verdict]]]:
+def judge(verifier: Verifier, source: str, strict: bool = False) -> Iterator[list[tuple[Row, Verdict]]]:
     """Yields the rows with their verdicts, batch by batch, behind a progress bar on a terminal's stderr."""
     from tqdm import tqdm
 
@@ -107,8 +121,7 @@ def judge(verifier: Verifier, source: str) -> Iterator[list[tuple[Row, Verdict]]
         )
         rows = read_rows(file, "stdin" if source == "-" else source)
         while batch := list(islice(rows, BATCH_ROWS)):
-            _check(verifier, batch)
-            yield list(zip(batch, verifier.verify([(row.problem, row.completion) for row in batch]), strict=True))
+            yield _judge_batch(verifier, batch, strict)
             bar.update(sum(row.num_bytes for row in batch))
 
 
@@ -201,14 +214,37 @@ def _seen(value: dict[str, Any], column: str) -> str:
     return kind_of(value[column]) if column in value else "absent"
 
 
-def _check(verifier: Verifier, batch: Sequence[Row]) -> None:
-    """Raises `ProblemError` naming the first row whose gold answer the verifier cannot use."""
+def _judge_batch(verifier: Verifier, batch: Sequence[Row], strict: bool) -> list[tuple[Row, Verdict]]:
+    """Returns the rows of a batch with their verdicts.
+
+    Raises:
+        ProblemError: if `strict`, naming the first row whose gold answer the verifier cannot use.
+    """
+    faults = dict(_faults(verifier, batch))
+    for row in batch:
+        if row.where in faults:
+            message = f"{row.where}: {faults[row.where]}"
+            if strict:
+                raise ProblemError(message)
+            echo(f"error: {message}", err=True)
+    usable = [row for row in batch if row.where not in faults]
+    verdicts = iter(verifier.verify([(row.problem, row.completion) for row in usable]))
+    return [(row, _unusable(faults[row.where]) if row.where in faults else next(verdicts)) for row in batch]
+
+
+def _unusable(fault: str) -> Verdict:
+    """Returns the verdict of a row whose gold answer cannot be used."""
+    return Verdict(Outcome.ERROR, reason=f"{UNUSABLE}: {fault}"[:MAX_VERDICT_CHARS])
+
+
+def _faults(verifier: Verifier, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """Yields place and fault of each row whose gold answer the verifier cannot use; halves are asked in turn."""
     try:
-        verifier.check_problems([row.problem for row in batch])
-    except ProblemError:
-        for row in batch:
-            try:
-                verifier.check_problems([row.problem])
-            except ProblemError as error:
-                raise ProblemError(f"{row.where}: {error}") from None
-        raise
+        verifier.check_problems([row.problem for row in rows])
+    except ProblemError as error:
+        if len(rows) == 1:
+            yield rows[0].where, str(error)
+            return
+        middle = len(rows) // 2
+        yield from _faults(verifier, rows[:middle])
+        yield from _faults(verifier, rows[middle:])

@@ -40,7 +40,7 @@ def read_measurement(flags: dict[str, Any]) -> Measurement:
     sampling = Sampling(flags["temperature"], flags["top_p"], flags["top_k"], flags["max_new_tokens"])
     # Without a model there is no tokenizer to ask.
     chat = "plain" if flags.get("engine") == "scripted" else flags["prompt_chat"]
-    prompt_format = PromptFormat(flags["prompt_template"], flags["prompt_system"], chat)
+    prompt_format = PromptFormat(flags["prompt_template"], flags["prompt_system"], chat, flags["prompt_think"])
     plan = read_plan(flags)
-    verifier = make_verifier(flags["verifier"])
+    verifier = make_verifier(flags["verifier"], prompt_format.think)
     return Measurement(load_problems(flags["problems"]), verifier, plan, sampling, prompt_format)

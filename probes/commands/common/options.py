@@ -72,6 +72,12 @@ MEASUREMENT_OPTIONS = (
     click.option(
         "--prompt-chat", default="auto", show_default=True, help="Use the chat template: auto, chat or plain."
     ),
+    click.option(
+        "--prompt-think",
+        default="on",
+        show_default=True,
+        help="Where reasoning stands: on (between think tags), open (the prompt opens it) or off.",
+    ),
 )
 
 

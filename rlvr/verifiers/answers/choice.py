@@ -38,7 +38,7 @@ class ChoiceVerifier(PlainVerifier):
         [Verdict(outcome=<Outcome.CORRECT: 'correct'>, answer='B', reason='')]
     """
 
-    verifier_id = "choice@1"
+    verifier_id = "choice@2"
     expected = 'a letter, or the text of one of meta {"choices": [texts]}'
 
     @classmethod

@@ -34,7 +34,7 @@ class ExactVerifier(PlainVerifier):
 
     def __init__(self, case: str = CASES[0], space: str = SPACES[0]) -> None:
         self.case, self.space = case, space
-        self.verifier_id = f"exact@1?case={case}&space={space}"
+        self.verifier_id = f"exact@2?case={case}&space={space}"
 
     @classmethod
     def of(cls, spec: Spec) -> "ExactVerifier":

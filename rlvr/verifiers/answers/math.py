@@ -1,13 +1,14 @@
 r"""The math verifier: is a final answer mathematically equal to the gold answer?
 
-Owns: the order of decisions (strings first, math-verify second), modes, and the door to math-verify.
-Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), what strings decide
-(`rlvr.verifiers.answers.notation`), killing workers (`rlvr.sandbox.pool`).
+Owns: the order of decisions (what notation decides first, math-verify second), modes, and the door to math-verify.
+Does not own: finding the answer in a text (`rlvr.verifiers.answers.extraction`), the rules of notation
+(`rlvr.verifiers.answers.equality.rules`), killing workers (`rlvr.sandbox.pool`).
 
 math-verify runs sympy, which can take for ever on a short answer such as `9^{9^{9^{9}}}`. So it runs in worker
-processes under a hard deadline (`rlvr.verifiers.answers.math_worker`), and this module does not import it.
+processes under limits and a hard deadline (`rlvr.verifiers.answers.math_worker`), and this module does not import it.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,42 +17,64 @@ from typing import Any
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.sandbox.pool import TaskFailure, WorkerPool, as_bool
-from rlvr.verifiers.answers.extraction import Form, Found, find_answer, gold_text
-from rlvr.verifiers.answers.notation import clean, is_plain, is_words, normal_form, same_number
-from rlvr.verifiers.base import Memory, decided, failed, refuse_unusable, unparsed
+from rlvr.sandbox.pool import TaskFailure, WorkerPool, as_text
+from rlvr.verifiers.answers.equality.rules import Pair, decide
+from rlvr.verifiers.answers.equality.structure import LIST, SET, parts_of
+from rlvr.verifiers.answers.extraction import Form, Found, Think, all_boxed, find_answer, gold_text, joined_boxed
+from rlvr.verifiers.answers.notation import normal_form, tidy
+from rlvr.verifiers.base import Memory, after_reasoning, decided, refuse_unusable, unparsed
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Mode, Outcome, Verdict
+
+BOXES = ("last", "all")
+NO_GOLD, OVER = "gold: ", "over: "  # what a worker's reasons begin with
+_SANE = ("compare", "1+x", "x+1", False)  # what a worker that works calls right
+_PERCENT = re.compile(r"%|per\s?cent", re.IGNORECASE)
+
+
+class _NeedsMathError(Exception):
+    """Notation does not decide."""
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A gold answer and an extracted answer; equal pairs have equal verdicts."""
+    """A gold answer and an extracted answer; equal pairs have equal verdicts.
+
+    Attributes:
+        gold, answer: as they were written.
+        percent_asked: whether the question speaks of percent.
+    """
 
     gold: str
     answer: str
+    percent_asked: bool
 
     @cached_property
-    def forms(self) -> tuple[str, str]:
-        """Normal forms of both."""
-        return normal_form(self.gold), normal_form(self.answer)
+    def shown(self) -> str:
+        """The normal form of the answer."""
+        return normal_form(self.answer)
 
 
 class MathVerifier:
-    r"""Judges final answers by strings where they decide, else by math-verify in killable worker processes.
+    r"""Judges final answers by notation where it decides, else by math-verify in killable worker processes.
 
-    Each distinct pair of gold and answer is judged once. An answer that exceeds the deadline, the memory or the
-    recursion limit of a worker is a `timeout`; a worker that dies or an exception in math-verify is an `error`, which
-    is not remembered. Workers start when the first pair needs them. Not for use by several threads at a time.
+    Each distinct pair of gold and answer is judged once. An answer that exceeds a cap, the deadline, the memory or the
+    recursion limit of a worker is a `timeout`, and so is one on which workers die again and again. `error` is left for
+    a gold answer that `check_problems` would refuse, and for workers that fail whatever they are given; it is not
+    remembered. Workers start when the first pair needs them. Not for use by several threads at a time.
 
     Two modes: `lenient` takes the answer in whatever form it stands; `strict` takes the form asked for and calls any
     other `unparsed`. A verdict's outcome is that of `mode`, its `other` that of the other one.
+
+    Of several boxes the last one is the answer; where gold has several parts, with those that it joins to it:
+    `\boxed{1} and \boxed{-2}`.
 
     Args:
         mode: `lenient` or `strict`.
         form: that the prompt asks for.
         num_workers: worker processes; by default this process's share of the cores, at most 8.
-        deadline_s: longest time for one pair.
+        deadline_s: longest processor time for one pair.
         max_answer_chars: a longer answer is wrong without being read.
+        boxes: `last`, or `all`: where gold has several parts, all boxes of the completion together are the answer.
 
     Example:
         >>> verifier = MathVerifier()
@@ -60,6 +83,7 @@ class MathVerifier:
     """
 
     uses_workers = True
+    think = Think.ON
 
     def __init__(
         self,
@@ -68,18 +92,26 @@ class MathVerifier:
         num_workers: int | None = None,
         deadline_s: float = 3.0,
         max_answer_chars: int = MAX_VERDICT_CHARS,
+        boxes: str = BOXES[0],
     ) -> None:
-        self.mode, self.form = Mode(mode), Form(form)
-        self.verifier_id = f"math@2+math-verify-{version('math-verify')}?mode={mode}&format={form}"
+        self.mode, self.form, self.boxes = Mode(mode), Form(form), boxes
+        self.verifier_id = f"math@3+math-verify-{version('math-verify')}?mode={mode}&format={form}"
+        if boxes != BOXES[0]:
+            self.verifier_id += f"&boxes={boxes}"
         self.max_answer_chars = max_answer_chars
         self.pool = WorkerPool("rlvr.verifiers.answers.math_worker", "work", num_workers, deadline_s)
         self.memory = Memory[_Pair]()
 
     @classmethod
     def of(cls, spec: Spec) -> "MathVerifier":
-        """Returns the verifier of a recipe's string: `math?mode=strict&format=hash`."""
-        spec.only("mode", "format")
-        return cls(spec.choice("mode", list(Mode)), spec.choice("format", list(Form)))
+        """Returns the verifier of a recipe's string: `math?mode=strict&format=hash&workers=16`."""
+        spec.only("mode", "format", "boxes", "workers")
+        return cls(
+            spec.choice("mode", list(Mode)),
+            spec.choice("format", list(Form)),
+            spec.integer("workers", at_least=1),
+            boxes=spec.choice("boxes", BOXES),
+        )
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems whose gold answer cannot be read as mathematics."""
@@ -88,12 +120,13 @@ class MathVerifier:
         bad = [(problem, faults[gold]) for problem, gold in zip(problems, golds, strict=True) if gold in faults]
         refuse_unusable("math", bad, len(problems), "a number, LaTeX or words; correct or remove these problems.")
 
+    @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
         found = [find_answer(completion, self.form) for _, completion in items]
         pairs = [
-            None if each is None else _Pair(gold_text(problem), each.text)
-            for each, (problem, _) in zip(found, items, strict=True)
+            None if each is None else self._pair(problem, completion, each)
+            for each, (problem, completion) in zip(found, items, strict=True)
         ]
         verdicts = self._judge(dict.fromkeys(pair for pair in pairs if pair is not None))
         judged = [unparsed() if pair is None else verdicts[pair] for pair in pairs]
@@ -102,6 +135,13 @@ class MathVerifier:
     def close(self) -> None:
         """Stops the worker processes; the next pair that needs them starts new ones."""
         self.pool.close()
+
+    def _pair(self, problem: Problem, completion: str, found: Found) -> _Pair:
+        """Returns gold and answer; of several boxes those that gold asks for."""
+        gold, answer = gold_text(problem), found.text
+        if found.form is Form.BOXED and _has_several(gold):
+            answer = ", ".join(all_boxed(completion)) if self.boxes == "all" else joined_boxed(completion) or answer
+        return _Pair(gold, answer, _PERCENT.search(problem.question) is not None)
 
     def _in_mode(self, lenient: Verdict, found: Found | None) -> Verdict:
         """Returns the verdict of the mode, with the outcome of the other one beside it."""
@@ -117,52 +157,92 @@ class MathVerifier:
         known = self.memory.recall(pairs)
         fresh, hard = dict[_Pair, Verdict](), list[_Pair]()
         for pair in (pair for pair in pairs if pair not in known):
-            verdict = self._judge_as_strings(pair)
+            verdict = self._judge_by_notation(pair)
             if verdict is None:
                 hard.append(pair)
             else:
                 fresh[pair] = verdict
-        if hard:
-            results = self.pool.run([("compare", *_readable(pair)) for pair in hard], as_bool)
-            fresh |= {pair: _verdict_of(result, pair) for pair, result in zip(hard, results, strict=True)}
+        fresh |= self._judge_by_mathematics(hard)
         self.memory.keep({pair: each for pair, each in fresh.items() if len(pair.answer) <= self.max_answer_chars})
         return known | fresh
 
-    def _judge_as_strings(self, pair: _Pair) -> Verdict | None:
-        """Returns the verdict where strings decide, else None."""
+    def _judge_by_notation(self, pair: _Pair) -> Verdict | None:
+        """Returns the verdict where notation decides, else None."""
         if len(pair.answer) > self.max_answer_chars:
-            return decided(False, clean(pair.answer[:MAX_VERDICT_CHARS]), f"answer of {len(pair.answer)} characters")
-        gold, answer = pair.forms
-        if not answer:
+            start = normal_form(pair.answer[:MAX_VERDICT_CHARS])
+            return decided(False, start, f"answer of {len(pair.answer)} characters")
+        if not pair.shown:
             return unparsed()
-        if gold.removesuffix("%") == answer.removesuffix("%"):
-            return decided(True, answer)
-        if is_words(pair.gold):
-            return decided(gold.casefold() == answer.casefold(), answer)
-        is_same = same_number(gold, answer)
-        return None if is_same is None else decided(is_same, answer)
+        is_same = _by_notation(tidy(pair.gold), tidy(pair.answer), pair.percent_asked)
+        return None if is_same is None else decided(is_same, pair.shown)
+
+    def _judge_by_mathematics(self, pairs: Sequence[_Pair]) -> dict[_Pair, Verdict]:
+        """Returns the verdicts of workers; a pair on which one failed is tried once more."""
+        tasks = {pair: ("compare", pair.gold, pair.answer, pair.percent_asked) for pair in pairs}
+        results = dict(zip(tasks, self.pool.run(list(tasks.values()), as_text), strict=True))
+        failed = [pair for pair, result in results.items() if _is_failure(result)]
+        if failed:
+            results |= dict(zip(failed, self.pool.run([tasks[pair] for pair in failed], as_text), strict=True))
+        still = [pair for pair in failed if _is_failure(results[pair])]
+        if still and self.pool.run([_SANE], as_text) == ["right"]:  # so it is the answer on which they die
+            results |= {
+                pair: replace(result, over_limit=True)
+                for pair in still
+                if isinstance(result := results[pair], TaskFailure)
+            }
+        return {pair: _verdict_of(result, pair.shown) for pair, result in results.items()}
 
     def _gold_faults(self, golds: Sequence[str]) -> dict[str, str]:
         """Returns what is wrong with those gold answers that cannot be used."""
         faults = {gold: "longer than the limit for answers" for gold in golds if len(gold) > self.max_answer_chars}
         faults |= {gold: "empty" for gold in golds if not normal_form(gold)}
-        asked = [gold for gold in golds if gold not in faults and not is_plain(normal_form(gold))]
-        results = self.pool.run([("read", clean(gold), "") for gold in asked], as_bool)
+        asked = [gold for gold in golds if gold not in faults and not _is_plain(normal_form(gold))]
+        results = self.pool.run([("read", gold, "") for gold in asked], as_text)
         for gold, result in zip(asked, results, strict=True):
-            if result is not True:
-                faults[gold] = result.reason if isinstance(result, TaskFailure) else "not readable as mathematics"
+            if result != "right":
+                faults[gold] = result.reason if isinstance(result, TaskFailure) else result.removeprefix(NO_GOLD)
         return faults
 
 
-def _readable(pair: _Pair) -> tuple[str, str]:
-    """Returns gold and answer for a parser; two percentages are compared without their signs."""
-    gold, answer = clean(pair.gold), clean(pair.answer)
-    if gold.endswith("%") and answer.endswith("%"):
-        return gold[:-1], answer[:-1]
-    return gold, answer
+def _has_several(gold: str) -> bool:
+    """Returns whether a gold answer is a list or a set of several."""
+    parts = parts_of(tidy(gold))
+    return parts is not None and parts.kind in (LIST, SET) and len(parts.items) > 1
 
 
-def _verdict_of(result: Any, pair: _Pair) -> Verdict:
+def _is_plain(form: str) -> bool:
+    """Returns whether a normal form is a decimal number or letters, so that a gold answer needs no parser."""
+    return re.fullmatch(r"-?[0-9]+(?:\.[0-9]+)?|[A-Za-z]+", form) is not None
+
+
+def _by_notation(gold: str, answer: str, percent_asked: bool) -> bool | None:
+    """Returns whether two tidy texts are one answer, or None where that takes mathematics."""
+
+    def same(a: str, b: str) -> bool:
+        verdict = decide(Pair(a, b, percent_asked), same)
+        if verdict is None:
+            raise _NeedsMathError
+        return verdict
+
+    try:
+        return same(gold, answer)
+    except (_NeedsMathError, RecursionError):
+        return None
+
+
+def _is_failure(result: Any) -> bool:
+    """Returns whether a worker failed otherwise than at a limit."""
+    return isinstance(result, TaskFailure) and not result.over_limit
+
+
+def _verdict_of(result: Any, answer: str) -> Verdict:
     """Returns the verdict that a worker's result means."""
-    _, answer = pair.forms
-    return failed(result, answer) if isinstance(result, TaskFailure) else decided(bool(result), answer)
+    if isinstance(result, TaskFailure):
+        return Verdict(
+            Outcome.TIMEOUT if result.over_limit else Outcome.ERROR, answer[:MAX_VERDICT_CHARS], result.reason
+        )
+    if result.startswith(OVER):
+        return Verdict(Outcome.TIMEOUT, answer[:MAX_VERDICT_CHARS], result.removeprefix(OVER))
+    if result.startswith(NO_GOLD):
+        return Verdict(Outcome.ERROR, answer[:MAX_VERDICT_CHARS], f"the gold answer cannot be used: {result}")
+    return decided(result == "right", answer)

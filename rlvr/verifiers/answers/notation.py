@@ -1,17 +1,18 @@
 r"""Two notations of one answer: what makes answers the same before any mathematics is done.
 
-Owns: an answer without its decoration, its normal form, and equality of numbers that strings decide.
-Does not own: where an answer stands (`rlvr.verifiers.answers.extraction`), mathematical equality
-(`rlvr.verifiers.answers.math`), numbers with units or tolerances (`rlvr.verifiers.answers.numeric`).
+Owns: an answer without its decoration, its normal form, exact values of written numbers.
+Does not own: where an answer stands (`rlvr.verifiers.answers.extraction`), which notations are equal answers
+(`rlvr.verifiers.answers.equality.rules`), numbers with a tolerance (`rlvr.verifiers.answers.numeric`).
 
-The forms are made for short answers.
+`tidy` keeps all that has a meaning, units and signs included. `clean` drops units and currency besides. The forms are
+made for short answers.
 """
 
 import re
 from fractions import Fraction
 from functools import lru_cache
 
-ROUNDING = Fraction(1, 100_000)  # math-verify rounds to six decimals
+MAX_DIGITS = 400  # of a number that is computed exactly, and of what its exponent adds
 
 
 def text_commands(*more: str, content: str = r"[^{}]*") -> re.Pattern[str]:
@@ -25,42 +26,104 @@ def text_commands(*more: str, content: str = r"[^{}]*") -> re.Pattern[str]:
     return re.compile(rf"\\(?:{commands})\s*\{{({content})\}}")
 
 
-_FRACTION_OF_INTEGERS = re.compile(r"(-?)\\frac\{(-?[0-9]+)\}\{([0-9]+)\}")
-_RATIO = re.compile(r"-?[0-9]+(?:\.[0-9]+|/0*[1-9][0-9]*)?")
-_DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
-_GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
-_REPEATING_DECIMAL = re.compile(r"([+-]?\d*)\.(\d*)\\overline\s*\{(\d+)\}")
-_E_NOTATION = re.compile(r"([+-]?\d+(?:\.\d+)?)[eE]([+-]?\d+)")
+TEXT = text_commands("mathrm", "mathbf", "textit", "textnormal", "mathit", "operatorname", "hbox", "emph")
+
+_CHARACTERS = str.maketrans(
+    {
+        "\N{MINUS SIGN}": "-",
+        "\N{EN DASH}": "-",
+        "\N{MULTIPLICATION SIGN}": r"\times ",
+        "\N{MIDDLE DOT}": r"\cdot ",
+        "\N{DOT OPERATOR}": r"\cdot ",
+        "\N{DIVISION SIGN}": r"\div ",
+        "\N{LESS-THAN OR EQUAL TO}": r"\le ",
+        "\N{GREATER-THAN OR EQUAL TO}": r"\ge ",
+        "\N{NOT EQUAL TO}": r"\neq ",
+        "\N{ALMOST EQUAL TO}": r"\approx ",
+        "\N{INFINITY}": r"\infty ",
+        "\N{GREEK SMALL LETTER PI}": r"\pi ",
+        "\N{UNION}": r"\cup ",
+        "\N{ELEMENT OF}": r"\in ",
+        "\N{EMPTY SET}": r"\emptyset ",
+        "\N{PLUS-MINUS SIGN}": r"\pm ",
+        "\N{DEGREE SIGN}": r"^\circ ",
+        "\N{SUPERSCRIPT TWO}": "^{2}",
+        "\N{SUPERSCRIPT THREE}": "^{3}",
+        "\N{FULLWIDTH PERCENT SIGN}": "%",
+        "\N{NO-BREAK SPACE}": " ",
+    }
+)
+_SYNONYMS = (
+    (re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"), ""),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!)\s*(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"\\(?:left|right)(?![A-Za-z])\.?|\\[bB]igg?[lr]?(?![A-Za-z])"), ""),
+    (
+        re.compile(
+            r"\\(?:displaystyle|textstyle|large|Large|LARGE|huge|Huge|normalsize|boxed|fbox|checkmark)(?![A-Za-z])"
+        ),
+        "",
+    ),
+    (re.compile(r"^.*\\(?:therefore|Rightarrow|Longrightarrow|implies)(?![A-Za-z])", re.DOTALL), ""),
+    (re.compile(r"\\not\s*=|\\ne(?![A-Za-z])|!="), r"\\neq "),
+    (re.compile(r"\\not\s*\\in(?![A-Za-z])"), r"\\notin "),
+    (re.compile(r"\\not\s*(?:<|\\lt(?![A-Za-z]))|\\nless(?![A-Za-z])"), r"\\ge "),
+    (re.compile(r"\\not\s*(?:>|\\gt(?![A-Za-z]))|\\ngtr(?![A-Za-z])"), r"\\le "),
+    (re.compile(r"\\le(?:q|qslant)(?![A-Za-z])|<=(?!>)"), r"\\le "),
+    (re.compile(r"\\ge(?:q|qslant)(?![A-Za-z])|>="), r"\\ge "),
+    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
+    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
+    (re.compile(r"\\varnothing(?![A-Za-z])"), r"\\emptyset "),
+    (re.compile(r"\\lbrace(?![A-Za-z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![A-Za-z])"), r"\\}"),
+    (re.compile(r"\\colon(?![A-Za-z])"), ":"),
+    (re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![A-Za-z])"), " "),
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac\s*(\d)\s*\{"), r"\\frac{\1}{"),
+    (re.compile(r"\\%|\\text\s*\{\s*\\?%\s*\}"), "%"),
+    (re.compile(r"(?<!\\)\$"), ""),
+)
 _LINE_BREAKS = re.compile(r"(?:\\\\|\\newline(?![A-Za-z])|\s)+$")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_SIZED_BRACKET = re.compile(r"\\(?:left|right)(?![A-Za-z])\.?|\\[bB]igg?[lr]?(?![A-Za-z])")
-_SPACING = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad(?![A-Za-z])")
-_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_DEGREES = re.compile(r"\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])|°")
+_DEGREES = re.compile(r"\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\\degree(?![A-Za-z])")
 _UNIT = re.compile(r"(?<=\d)\s*(?:dollars?|degrees|units)$")
-_TEXT = text_commands("mathrm", "mathbf")
-_WORDS = text_commands(content=r"[^{}\\0-9]*")
 _FREE_SPACE = re.compile(r"(?<!\d) | (?!\d)")
 _LETTER_CHOICE = re.compile(r"\(([A-Za-z])\)")
 
+_DECIMAL = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?")
+_GROUPED_NUMBER = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d*)?")
+_REPEATING_DECIMAL = re.compile(r"([+-]?\d{0,30})\.(\d{0,30})\\overline\s*\{(\d{1,30})\}")
+_E_NOTATION = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))\s?[eE]\s?\{?([+-]?\d{1,3})\}?")
+_PLAIN = rf"(?:\d{{1,{MAX_DIGITS}}}(?:\.\d{{0,{MAX_DIGITS}}})?|\.\d{{1,{MAX_DIGITS}}})"
+_POWER_OF_TEN = re.compile(
+    rf"([+-]?)(?:({_PLAIN})\s*(?:\\times|\\cdot|\*|x)\s*)?10\s*\^\s*(?:\{{\s*([+-]?\d{{1,3}})\s*\}}|([+-]?\d{{1,3}}))"
+)
+_QUOTIENT = re.compile(
+    rf"([+-]?)\s*(?:(\d{{1,40}})\s*)?\\frac\s*\{{\s*([+-]?{_PLAIN})\s*\}}\s*\{{\s*([+-]?{_PLAIN})\s*\}}"
+)
+_SLASHED = re.compile(rf"([+-]?)\s*(?:(\d{{1,40}})\s+)?({_PLAIN})\s*/\s*({_PLAIN})")
 
-def clean(answer: str) -> str:
-    """Returns an answer without what only decorates it; it remains readable for a LaTeX parser."""
-    text = _UNPRINTABLE.sub("", answer).replace("\N{MINUS SIGN}", "-").replace("{,}", ",").replace(",\\!", ",")
-    text = text.replace("\\$", "").replace("$", "").replace("\\%", "%")
-    for pattern, substitute in ((_SIZED_BRACKET, ""), (_SPACING, " "), (_FRACTION, r"\\frac"), (_DEGREES, "")):
+
+def tidy(answer: str) -> str:
+    """Returns an answer without what only decorates it; one notation stands for its synonyms."""
+    text = " ".join(answer.translate(_CHARACTERS).split())
+    for pattern, substitute in _SYNONYMS:
         text = pattern.sub(substitute, text)
     for left, right in (("\\(", "\\)"), ("\\[", "\\]")):
         text = text.strip().removeprefix(left).removesuffix(right)
-    text = _UNIT.sub("", _LINE_BREAKS.sub("", text.strip()).rstrip(".").strip())
-    return _number_notation(text)
+    text = _LINE_BREAKS.sub("", text.strip().strip("*"))
+    return text.rstrip(".").strip() if text.rstrip(".")[-5:] not in ("ldots", "cdots") else text
+
+
+def clean(answer: str) -> str:
+    """Returns a tidy answer without currency, degrees and units; it remains readable for a LaTeX parser."""
+    text = _DEGREES.sub("", tidy(answer).replace("\\$", "")).strip()
+    return _number_notation(_UNIT.sub("", text))
 
 
 def _number_notation(text: str) -> str:
     """Returns a number in digit groups, with a repeating part or in e-notation as parsers read it; else the text."""
-    compact = text.replace(", ", ",")
-    if _GROUPED_NUMBER.fullmatch(compact):
-        return compact.replace(",", "").replace(" ", "")
+    if _GROUPED_NUMBER.fullmatch(text):
+        return text.replace(",", "").replace(" ", "")
     if match := _E_NOTATION.fullmatch(text):
         return f"{match[1]} \\cdot 10^{{{int(match[2])}}}"
     if match := _REPEATING_DECIMAL.fullmatch(text):
@@ -78,53 +141,64 @@ def _as_fraction(whole: str, fixed: str, repeated: str) -> str:
 
 @lru_cache(maxsize=4096)
 def normal_form(answer: str) -> str:
-    """Returns the form in which two answers that differ in notation only are the same string.
+    """Returns the form in which an answer is shown, and in which answers that differ in notation only are one string.
 
     Example:
         >>> normal_form("$1{,}000.50$.") == normal_form("1000.5")
         True
     """
-    text = _FREE_SPACE.sub("", " ".join(_TEXT.sub(r"\1", clean(answer)).split()))
+    return _form(clean(answer))
+
+
+@lru_cache(maxsize=65536)
+def exact_form(text: str) -> str:
+    """Returns the normal form of a tidy text that keeps its unit."""
+    return _form(_number_notation(text))
+
+
+def _form(text: str) -> str:
+    """Returns a text without free spaces, text commands and superfluous zeros."""
+    text = " ".join(TEXT.sub(r"\1", text).split())
+    text = unbraced(_FREE_SPACE.sub("", text))
     choice = _LETTER_CHOICE.fullmatch(text)
     return choice[1] if choice else _plain_number(text)
 
 
-def same_number(gold: str, answer: str) -> bool | None:
-    """Returns whether two normal forms are the same number, or None where strings do not decide it.
+def exact_value(text: str) -> Fraction | None:
+    r"""Returns the value of a tidy text that is one written number, or None of any other text.
 
-    Numbers are decimals and fractions of integers. A percentage stands for itself and for its hundredth, as in
-    math-verify. Words are no number, so that they are another answer than a number.
+    Decimals, digit groups, repeating decimals, e-notation, powers of ten, fractions, mixed numbers.
     """
-    golds, answers = _values(gold), _values(answer)
-    if not golds:
-        return None
-    if not answers:
-        return False if all(char.isalpha() or char.isspace() for char in answer) else None
-    differences = [abs(a - b) for a in golds for b in answers]
-    if 0 in differences:
-        return True
-    return False if min(differences) > ROUNDING else None
+    text = _number_notation(unbraced(TEXT.sub(r"\1", text)))
+    sign = -1 if text.startswith("-") else 1
+    if re.fullmatch(rf"[+-]?{_PLAIN}", text):
+        return Fraction(text.removesuffix("."))
+    if match := _POWER_OF_TEN.fullmatch(text):
+        return sign * Fraction((match[2] or "1").removesuffix(".")) * Fraction(10) ** int(match[3] or match[4])
+    if match := _QUOTIENT.fullmatch(text) or _SLASHED.fullmatch(text):
+        over, under = (Fraction(part.removesuffix(".")) for part in (match[3], match[4]))
+        if under == 0 or (match[2] and (over < 0 or under < 0)):
+            return None
+        return sign * (int(match[2] or 0) + over / under)
+    return None
 
 
-def _values(form: str) -> list[Fraction]:
-    """Returns the values that a number may stand for, or none."""
-    text = form.removesuffix("%")
-    if match := _FRACTION_OF_INTEGERS.fullmatch(text):  # a whole one: 2\frac{1}{3} is a mixed number
-        text = f"{match[1]}{match[2]}/{match[3]}"
-    if _RATIO.fullmatch(text) is None:
-        return []
-    value = Fraction(text)
-    return [value, value / 100] if form.endswith("%") else [value]
+def unbraced(text: str) -> str:
+    """Returns a text without the braces around all of it."""
+    text = text.strip()
+    while text.startswith("{") and text.endswith("}"):
+        inside, depth = text[1:-1], 0
+        for brace in re.findall(r"(?<!\\)[{}]", inside):
+            depth += 1 if brace == "{" else -1
+            if depth < 0:
+                return text
+        text = inside.strip()
+    return text
 
 
-def is_plain(form: str) -> bool:
-    """Returns whether a normal form is a decimal number or bare words, so that a gold answer needs no parser."""
-    return _DECIMAL.fullmatch(form) is not None or all(char.isalpha() or char.isspace() for char in form)
-
-
-def is_words(answer: str) -> bool:
-    r"""Returns whether an answer is words in `\text{...}`, which math parsers would read as a product of letters."""
-    return _WORDS.fullmatch(clean(answer)) is not None
+def is_decimal(text: str) -> bool:
+    """Returns whether a tidy text is written with a decimal point, as rounded numbers are."""
+    return "." in text
 
 
 def _plain_number(text: str) -> str:

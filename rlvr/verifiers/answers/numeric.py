@@ -14,8 +14,9 @@ from fractions import Fraction
 
 from rlvr.problems import Problem
 from rlvr.problems.spec import Spec
-from rlvr.verifiers.answers.extraction import MAX_LINE_CHARS, Form, final_text, first_sentence, gold_text
+from rlvr.verifiers.answers.extraction import Form, final_text, first_sentence, gold_text
 from rlvr.verifiers.answers.notation import clean
+from rlvr.verifiers.answers.sentences import MAX_LINE_CHARS
 from rlvr.verifiers.base import PlainVerifier, decided, unparsed
 from rlvr.verifiers.verdicts import Verdict
 
@@ -84,7 +85,7 @@ class NumericVerifier(PlainVerifier):
 
     def __init__(self, tolerance: float = 1e-6, kind: str = KINDS[0]) -> None:
         self.tolerance, self.kind = Fraction(tolerance), kind
-        self.verifier_id = f"numeric@1?tolerance={tolerance!r}&kind={kind}"
+        self.verifier_id = f"numeric@2?tolerance={tolerance!r}&kind={kind}"
 
     @classmethod
     def of(cls, spec: Spec) -> "NumericVerifier":

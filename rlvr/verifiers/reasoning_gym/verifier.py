@@ -18,7 +18,7 @@ from rlvr.problems.spec import Spec
 from rlvr.sandbox import LEVELS, Limits, make_sandbox
 from rlvr.sandbox.pool import TaskFailure
 from rlvr.verifiers.answers.extraction import last_boxed
-from rlvr.verifiers.base import decided, failed, one_line, refuse_unusable, unparsed
+from rlvr.verifiers.base import after_reasoning, decided, failed, one_line, refuse_unusable, unparsed
 from rlvr.verifiers.reasoning_gym.families import EVALUATING, evaluates
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
@@ -83,6 +83,7 @@ class ReasoningGymVerifier:
         expected = "problems of reasoning_gym:<family>, made by the installed version."
         refuse_unusable("reasoning_gym", faults, len(problems), expected)
 
+    @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order; equal answers to a problem are scored once."""
         answers = [(problem, answer_of(completion)) for problem, completion in items]

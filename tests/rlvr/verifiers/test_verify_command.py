@@ -106,7 +106,6 @@ def test_a_failure_is_an_error_and_not_wrong(tmp_path, monkeypatch):
         ({"id": 1, "completion": ["x"], "answer": "1"}, "`completion` is a list, expected text"),
         ({"id": 1, "completion": "x"}, "expected `answer`"),
         ({"id": 1, "completion": "x", "answer": None}, "expected `answer`"),
-        ({"id": 1, "completion": "x", "answer": "Paris"}, "not one number"),
         ({"id": 1, "completion": "x", "answer": "1", "question": 3}, "`question` is a number"),
         ({"id": 1, "completion": "x", "answer": "1", "meta": [1]}, "`meta` is a list"),
         ('{"id": 1, "completion": "x", "answer": "\\ud800"}', "has no content id"),
@@ -119,6 +118,49 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_of_its_batch_is_printed(tmp_
     assert "r.jsonl:3: " in result.stderr
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+GOLDS = [("a", "42"), ("b", "Paris"), ("c", "42"), ("d", "Rome"), ("e", "41")]
+
+
+def test_a_gold_answer_that_cannot_be_used_leaves_the_other_rows(tmp_path):
+    rows = [{"id": name, "completion": "#### 42", "answer": answer} for name, answer in GOLDS]
+    source = write(tmp_path / "r.jsonl", rows)
+    result = run("numeric", source, "--json")
+    assert [row["outcome"] for row in records(result)] == ["correct", "error", "correct", "error", "wrong"]
+    *named, note = result.stderr.splitlines()
+    assert [line[: len("error: ") + len(source) + 2] for line in named] == [f"error: {source}:2", f"error: {source}:4"]
+    assert all("not one number" in line for line in named)
+    assert "the gold answers of 2 of 5 rows cannot be used" in note
+    explained = records(run("numeric", source, "--json", "--explain"))
+    assert explained[1]["reason"].startswith("the gold answer cannot be used: ")
+
+
+def test_strict_stops_at_the_first_gold_answer_that_cannot_be_used(tmp_path):
+    rows = [{"id": name, "completion": "#### 42", "answer": answer} for name, answer in GOLDS]
+    result = run("numeric", write(tmp_path / "r.jsonl", rows), "--json", "--strict")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "r.jsonl:2: " in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("completion", "outcome"),
+    [
+        (r"<think>\boxed{41}</think> \boxed{42}", "correct"),
+        (r"<think>\boxed{42}</think> \boxed{41}", "wrong"),
+        (r"<think>so \boxed{42}", "unparsed"),
+        (r"<think>a</think>\boxed{42}<think>b</think>", "unparsed"),
+        (r"reasoning that the prompt opened: \boxed{42}</think>", "unparsed"),
+        (r"\boxed{42}", "correct"),
+    ],
+)
+@pytest.mark.parametrize("verifier", ["math", "numeric", "exact"])
+def test_reasoning_is_no_answer(tmp_path, verifier, completion, outcome):
+    source = write(tmp_path / "r.jsonl", [{"id": 1, "completion": completion, "answer": "42"}])
+    (row,) = records(run(verifier, source, "--json"))
+    assert row["outcome"] == outcome
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 
 from rlvr.problems import Problem
 from rlvr.verifiers.answers.math import MathVerifier
-from rlvr.verifiers.answers.notation import clean, normal_form, same_number
 
 with (Path(__file__).parent / "answer_pairs.tsv").open(encoding="utf-8", newline="") as file:
     PAIRS = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -40,7 +39,7 @@ def outcomes():
 
 
 def test_the_table_is_large_and_says_why():
-    assert len({(row["gold"], row["answer"]) for row in PAIRS}) == len(PAIRS) >= 200
+    assert len({(row["gold"], row["answer"]) for row in PAIRS}) == len(PAIRS) >= 500
     assert {row["expected"] for row in PAIRS} == {"correct", "wrong"}
     for row in PAIRS:
         assert bool(row["why they differ"]) == (row["expected"] != row["math_verify"]), row
@@ -50,7 +49,7 @@ def test_verdicts_are_those_of_the_table(outcomes):
     found = dict(zip(((row["gold"], row["answer"]) for row in PAIRS), outcomes, strict=True))
     expected = {(row["gold"], row["answer"]): "wrong" if is_missed(row) else row["expected"] for row in PAIRS}
     assert {pair: outcome for pair, outcome in found.items() if outcome != expected[pair]} == {}
-    assert sum(map(is_missed, PAIRS)) <= 2
+    assert sum(map(is_missed, PAIRS)) <= 6
 
 
 def test_math_verify_differs_where_the_table_says_so():
@@ -63,21 +62,9 @@ def test_math_verify_differs_where_the_table_says_so():
         assert row["math_verify"] == ("correct" if is_equal else "wrong"), row
 
 
-def test_what_strings_decide_is_what_math_verify_says():
-    from rlvr.verifiers.answers.math_worker import work
-
-    decided = [row for row in PAIRS if same_number(normal_form(row["gold"]), normal_form(row["answer"])) is not None]
-    assert len(decided) > 40
-    for row in decided:
-        forms = normal_form(row["gold"]), normal_form(row["answer"])
-        assert same_number(*forms) == (row["expected"] == "correct"), row
-        if not row["why they differ"]:
-            assert work("compare", clean(row["gold"]), clean(row["answer"])) == same_number(*forms), row
-
-
 @pytest.mark.parametrize("num_workers", [1, 3])
 def test_a_verdict_depends_on_its_pair_alone(outcomes, num_workers):
     """Not on its neighbours, their order, duplicates, or the number of workers."""
-    rows = PAIRS[::-3] + PAIRS[::5] + PAIRS[::5]
+    rows = PAIRS[::-7] + PAIRS[::20] + PAIRS[::20]
     of_pair = {(row["gold"], row["answer"]): outcome for row, outcome in zip(PAIRS, outcomes, strict=True)}
     assert judge(rows, num_workers=num_workers) == [of_pair[row["gold"], row["answer"]] for row in rows]

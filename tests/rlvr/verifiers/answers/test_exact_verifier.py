@@ -54,8 +54,8 @@ def test_options(spec, completion, expected):
 
 
 def test_the_id_names_every_option():
-    assert make_verifier("exact").verifier_id == "exact@1?case=keep&space=collapse"
-    assert make_verifier("exact?case=ignore").verifier_id == "exact@1?case=ignore&space=collapse"
+    assert make_verifier("exact").verifier_id == "exact@2?case=keep&space=collapse"
+    assert make_verifier("exact?case=ignore").verifier_id == "exact@2?case=ignore&space=collapse"
 
 
 @pytest.mark.parametrize(

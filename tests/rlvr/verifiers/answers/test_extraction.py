@@ -3,7 +3,18 @@ r"""Where an answer stands: the forms of a formula, the final text of prose, and
 import pytest
 
 from rlvr.problems import Problem
-from rlvr.verifiers.answers.extraction import MAX_LINE_CHARS, Form, final_text, find_answer, gold_text, last_boxed
+from rlvr.verifiers.answers.extraction import (
+    Form,
+    Think,
+    all_boxed,
+    answer_part,
+    final_text,
+    find_answer,
+    gold_text,
+    joined_boxed,
+    last_boxed,
+)
+from rlvr.verifiers.answers.sentences import MAX_LINE_CHARS
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,7 @@ def test_the_final_text_of_a_completion(completion, expected):
         ("answer" + " " * 21 + "is 5", ("stated", "5"), (None, "answer" + " " * 21 + "is 5")),
         ("##### 5", ("hash", "5"), ("hash", "# 5")),
         (r"The answer is 1\! 2. Yes", ("stated", r"1\! 2"), ("stated", r"1\! 2. Yes")),
-        ("The answer is $x$ or 4", ("stated", "x"), ("stated", "$x$ or 4")),
+        ("The answer is $x$ or 4", ("stated", "x, 4"), ("stated", "$x$ or 4")),
         ("The answer is 12 apples. Or 3", ("stated", "12"), ("stated", "12 apples. Or 3")),
         (r"The answer is \textit{B}", ("stated", r"\textit{B}"), ("stated", "B")),
         ('The answer is "\t".', ("stated", "\t"), ("stated", ".")),
@@ -96,3 +107,40 @@ def test_a_final_text_is_bounded():
     found = final_text("#### " + "x" * 10 * MAX_LINE_CHARS)
     assert found is not None
     assert found.text == "x" * MAX_LINE_CHARS
+
+
+@pytest.mark.parametrize(
+    ("completion", "on", "opened", "off"),
+    [
+        ("4", "4", None, "4"),
+        ("<think>3</think>4", "4", "4", "<think>3</think>4"),
+        ("3</think>4", "4", "4", "3</think>4"),
+        ("<think>3", None, None, "<think>3"),
+        ("<think>3</think>4<think>5", None, None, "<think>3</think>4<think>5"),
+        ("<think>1</think>2<think>3</think>4", "4", "4", "<think>1</think>2<think>3</think>4"),
+    ],
+)
+def test_the_part_that_may_be_an_answer(completion, on, opened, off):
+    assert [answer_part(completion, think) for think in (Think.ON, Think.OPEN, Think.OFF)] == [on, opened, off]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\boxed{1} and \boxed{-2}", "1, -2"),
+        (r"$\boxed{1}$, $\boxed{2}$ or $\boxed{3}$.", "1, 2, 3"),
+        (r"x = \boxed{1} \text{ or } x = \boxed{-2}", "1, -2"),
+        (r"$x = \boxed{1}$ and $y = \boxed{-2}$", "x=1, y=-2"),
+        (r"\boxed{1}, so that the sum is \boxed{3}", "3"),
+        (r"\boxed{4} \boxed{4}", "4"),
+        (r"see \boxed{7}", "7"),
+        ("none", None),
+    ],
+)
+def test_boxes_that_separators_join(text, expected):
+    assert joined_boxed(text) == expected
+    assert gold_text(Problem("q", text)) == (expected or text)
+
+
+def test_all_boxes_count_once():
+    assert all_boxed(r"\boxed{1} then \boxed{2}, again \boxed{1} and \boxed{}") == ["1", "2"]

@@ -7,10 +7,13 @@ import signal
 import psutil
 import pytest
 
-from rlvr.errors import ProblemError
+from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
+from rlvr.sandbox.pool import TaskFailure
+from rlvr.verifiers import make_verifier
 from rlvr.verifiers.answers.math import MathVerifier
 from rlvr.verifiers.verdicts import Outcome, mode_of
+from scripts.answer_cases import HOSTILE, honest_items, hostile_answers, wrong_cases
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,7 @@ def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier, mon
         items += [(Problem("q", "x+1"), rf"\boxed{{{text}}}"), (Problem("q", r"\frac{1}{4}"), r"\boxed{0.25}")]
     verdicts = verifier.verify(items)
     assert verdicts[0].outcome is Outcome.TIMEOUT
-    assert verdicts[0].reason == "exceeded the deadline of 1 s", "it is one of processor time"
+    assert verdicts[0].reason == "numbers of more than 5,000 digits"
     assert all(verdict.outcome is not Outcome.CORRECT for verdict in verdicts[::2])
     assert all(verdict.outcome is Outcome.CORRECT for verdict in verdicts[1::2])
     assert all(len(verdict.answer or "") <= 1000 and len(verdict.reason) <= 1000 for verdict in verdicts)
@@ -120,6 +123,7 @@ def test_many_pathological_answers_end_at_their_deadlines():
     assert [verdict.outcome for verdict in verdicts[1::2]] == expected
     assert Outcome.ERROR not in {verdict.outcome for verdict in verdicts}
     assert [verdict.outcome for verdict in verdicts[::10]] == [Outcome.TIMEOUT] * (num // 5), "the power towers"
+    assert verdicts[0].reason == "numbers of more than 5,000 digits", "no worker is killed for them"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 1024**2  # KiB: the caller holds what it was given
 
 
@@ -154,6 +158,114 @@ def test_every_gold_answer_of_math500_is_correct_against_itself(verifier, shared
     verdicts = verifier.verify([(problem, rf"\boxed{{{problem.answer}}}") for problem in problems])
     wrong = [problem.answer for problem, verdict in zip(problems, verdicts, strict=True) if not verdict.correct]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        r"[1,0:0]",
+        r"\frac{1}{0}",
+        "0:0",
+        r"x \neq 4",
+        r"\log 0",
+        r"\infty - \infty",
+        "nan",
+        r"\begin{pmatrix} 1 & 2 \\ 3",
+    ],
+)
+@pytest.mark.parametrize("gold", ["[1,2]", "x+1", r"\frac{1}{\pi}", r"x \neq 3", "12:00", "7:00", r"\sqrt{2}", "(1,2)"])
+def test_no_answer_makes_an_error(verifier, gold, answer):
+    """`[1,0:0]` raised within math-verify, and an `error` is masked in training."""
+    assert outcome(verifier, gold, rf"\boxed{{{answer}}}") is Outcome.WRONG
+
+
+@pytest.mark.parametrize(
+    "gold", ["12:00", "7:00", r"x\neq 4", r"\{1\pm\sqrt{5},-2\}", r"x \equiv 2 \pmod{5}", r"2^{100000}"]
+)
+def test_golds_that_can_be_used_are_right_against_themselves(verifier, gold):
+    verifier.check_problems([Problem("q", gold)])
+    assert outcome(verifier, gold, rf"\boxed{{{gold}}}") is Outcome.CORRECT
+    assert outcome(verifier, gold, r"\boxed{3x-17}") in (Outcome.WRONG, Outcome.TIMEOUT)
+
+
+def test_an_answer_on_which_workers_die_is_no_error(verifier, monkeypatch):
+    """Whoever could kill the worker would choose what is learned from."""
+    problem = Problem("q", "x+1")
+    run = verifier.pool.run
+
+    def dies(tasks):
+        return [TaskFailure(False, "the worker died") if task[2] == "x+5" else run([task])[0] for task in tasks]
+
+    monkeypatch.setattr(verifier.pool, "run", dies)
+    verdicts = verifier.verify([(problem, r"\boxed{x+5}"), (problem, r"\boxed{1+x}")])
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.TIMEOUT, Outcome.CORRECT]
+    monkeypatch.setattr(verifier.pool, "run", lambda tasks: [TaskFailure(False, "no workers")] * len(tasks))
+    assert outcome(verifier, "x+7", r"\boxed{x+8}") is Outcome.ERROR
+
+
+@pytest.mark.parametrize(
+    ("completion", "last", "every"),
+    [
+        (r"\boxed{3} and \boxed{-5}", Outcome.CORRECT, Outcome.CORRECT),
+        (r"$x = \boxed{-5}$ or $x = \boxed{3}$.", Outcome.CORRECT, Outcome.CORRECT),
+        (r"First \boxed{3}, by the second line. Then we see that there is \boxed{-5}.", Outcome.WRONG, Outcome.CORRECT),
+        (r"\boxed{3, -5}", Outcome.CORRECT, Outcome.CORRECT),
+        (r"Perhaps \boxed{4}? No. \boxed{3, -5}", Outcome.CORRECT, Outcome.WRONG),
+        (r"\boxed{-5}", Outcome.WRONG, Outcome.WRONG),
+        (r"\boxed{3} and \boxed{-5} and \boxed{7}", Outcome.WRONG, Outcome.WRONG),
+    ],
+)
+def test_several_boxes(math_server, completion, last, every):
+    gold = r"Hence $x=\boxed{3}$ or $x=\boxed{-5}$."
+    assert outcome(MathVerifier(), gold, completion) is last
+    assert outcome(MathVerifier(boxes="all"), gold, completion) is every
+    assert outcome(MathVerifier(), "-5", r"\boxed{3} and \boxed{-5}") is Outcome.CORRECT, (
+        "gold has one part: the last box"
+    )
+
+
+def test_options_are_read():
+    made = make_verifier("math?workers=16&boxes=all&mode=strict&format=hash&think=off")
+    assert (made.pool.num_workers, made.boxes, made.mode, made.form, made.think) == (16, "all", "strict", "hash", "off")
+    assert make_verifier("math?workers=16").verifier_id == make_verifier("math").verifier_id
+    assert make_verifier("math?boxes=all").verifier_id.endswith("&boxes=all")
+    assert make_verifier("math?think=open").verifier_id.endswith("&think=open")
+    assert make_verifier("math", think="open").verifier_id == make_verifier("math?think=open").verifier_id
+    assert make_verifier("math?think=on", think="open").verifier_id == make_verifier("math").verifier_id
+    with pytest.raises(RecipeError, match="expected one of on, open, off"):
+        make_verifier("math?think=maybe")
+
+
+def test_a_question_that_speaks_of_percent_says_what_a_gold_number_is(verifier):
+    for question, expected in (
+        ("What percent of it is gone?", Outcome.CORRECT),
+        ("What share of it is gone?", Outcome.WRONG),
+    ):
+        assert verifier.verify([(Problem(question, "0.5"), r"\boxed{0.5\%}")])[0].outcome is expected
+
+
+def test_hostile_answers_leave_honest_ones_right(math_server):
+    """Of each kind some, on which no worker is killed; `scripts/bench_verifiers.py --only hostile` has 10,000."""
+    verifier = MathVerifier(num_workers=2)
+    hostile, honest = hostile_answers(2 * len(HOSTILE)), honest_items(60)
+    items = [(Problem("q", "x+1"), rf"\boxed{{{answer}}}") for _, answer in hostile]
+    items += [(Problem("q", gold), rf"\boxed{{{answer}}}") for gold, answer in honest]
+    outcomes = [verdict.outcome for verdict in verifier.verify(items)]
+    verifier.close()
+    assert set(outcomes[: len(hostile)]) <= {Outcome.WRONG, Outcome.TIMEOUT}
+    assert outcomes[len(hostile) :] == [Outcome.CORRECT] * len(honest)
+
+
+@pytest.mark.slow
+def test_a_formula_without_a_box_is_read(verifier, shared_data):
+    """The last run of digits was read in place of the last formula: 341 of 500 were right."""
+    golds = [problem.answer for problem in load_problems(str(shared_data / "math500_test.jsonl"))]
+    text = "Therefore the result is $ANSWER$."
+    right = verifier.verify([(Problem("q", gold), text.replace("ANSWER", gold)) for gold in golds])
+    assert [gold for gold, verdict in zip(golds, right, strict=True) if not verdict.correct] == []
+    cases = wrong_cases(golds, 300, seed=5)
+    wrong = verifier.verify([(Problem("q", case.gold), text.replace("ANSWER", case.answer)) for case in cases])
+    assert [case for case, verdict in zip(cases, wrong, strict=True) if verdict.correct] == []
 
 
 def test_nothing_is_started_for_answers_that_strings_decide():

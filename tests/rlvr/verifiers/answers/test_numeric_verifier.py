@@ -148,8 +148,8 @@ def test_zero_is_only_zero_unless_the_tolerance_is_absolute():
 
 
 def test_the_id_names_every_option():
-    assert make_verifier("numeric").verifier_id == "numeric@1?tolerance=1e-06&kind=relative"
-    assert make_verifier("numeric?tolerance=0.5&kind=absolute").verifier_id == "numeric@1?tolerance=0.5&kind=absolute"
+    assert make_verifier("numeric").verifier_id == "numeric@2?tolerance=1e-06&kind=relative"
+    assert make_verifier("numeric?tolerance=0.5&kind=absolute").verifier_id == "numeric@2?tolerance=0.5&kind=absolute"
     close = [make_verifier(f"numeric?tolerance={value}").verifier_id for value in ("0.12345678", "0.12345679")]
     assert len(set(close)) == 2
 
