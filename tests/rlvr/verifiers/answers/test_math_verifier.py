@@ -193,13 +193,13 @@ def test_an_answer_on_which_workers_die_is_no_error(verifier, monkeypatch):
     problem = Problem("q", "x+1")
     run = verifier.pool.run
 
-    def dies(tasks):
-        return [TaskFailure(False, "the worker died") if task[2] == "x+5" else run([task])[0] for task in tasks]
+    def dies(tasks, read):
+        return [TaskFailure(False, "the worker died") if task[2] == "x+5" else run([task], read)[0] for task in tasks]
 
     monkeypatch.setattr(verifier.pool, "run", dies)
     verdicts = verifier.verify([(problem, r"\boxed{x+5}"), (problem, r"\boxed{1+x}")])
     assert [verdict.outcome for verdict in verdicts] == [Outcome.TIMEOUT, Outcome.CORRECT]
-    monkeypatch.setattr(verifier.pool, "run", lambda tasks: [TaskFailure(False, "no workers")] * len(tasks))
+    monkeypatch.setattr(verifier.pool, "run", lambda tasks, read: [TaskFailure(False, "no workers")] * len(tasks))
     assert outcome(verifier, "x+7", r"\boxed{x+8}") is Outcome.ERROR
 
 
@@ -215,7 +215,7 @@ def test_an_answer_on_which_workers_die_is_no_error(verifier, monkeypatch):
         (r"\boxed{3} and \boxed{-5} and \boxed{7}", Outcome.WRONG, Outcome.WRONG),
     ],
 )
-def test_several_boxes(math_server, completion, last, every):
+def test_several_boxes(completion, last, every):
     gold = r"Hence $x=\boxed{3}$ or $x=\boxed{-5}$."
     assert outcome(MathVerifier(), gold, completion) is last
     assert outcome(MathVerifier(boxes="all"), gold, completion) is every
@@ -244,7 +244,7 @@ def test_a_question_that_speaks_of_percent_says_what_a_gold_number_is(verifier):
         assert verifier.verify([(Problem(question, "0.5"), r"\boxed{0.5\%}")])[0].outcome is expected
 
 
-def test_hostile_answers_leave_honest_ones_right(math_server):
+def test_hostile_answers_leave_honest_ones_right():
     """Of each kind some, on which no worker is killed; `scripts/bench_verifiers.py --only hostile` has 10,000."""
     verifier = MathVerifier(num_workers=2)
     hostile, honest = hostile_answers(2 * len(HOSTILE)), honest_items(60)
