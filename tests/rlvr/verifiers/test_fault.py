@@ -8,7 +8,7 @@ from rlvr.problems import Problem
 from rlvr.verifiers import make_verifier, needs_trust
 from rlvr.verifiers.verdicts import Outcome
 
-NUM = 20_000
+NUM = 4_000
 PROBLEMS = [Problem(f"{number}?", "17") for number in range(200)]
 FIVE_SIGMA = 5.7e-7
 
