@@ -145,7 +145,8 @@ class ProbeStore:
         """Makes draws durable: all of them when this returns, none if it raises.
 
         Raises:
-            StoreError: a draw index of a problem is there already, a completion is too long, or a number too large.
+            StoreError: a draw index of a problem is in the journal already, a completion is too long, or a number too
+                large. An index that is in a sealed file is an error of every reader.
             StoreFullError: the disk is full.
         """
         if stray := next((d for d in draws if not 0 <= d.draw_index < MAX_DRAWS), None):

@@ -28,6 +28,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "completion": pa.string(),
     "num_tokens": pa.int64(),
     "outcome": pa.string(),
+    "shadow_outcome": pa.string(),
     "advantage": pa.float64(),
 }
 _NAME = re.compile(r"rollouts-(\d{8})-(\d{8})\.[0-9a-f]{16}\.parquet")
@@ -52,6 +53,7 @@ class KeptRollouts(TrainerCallback):  # type: ignore[misc]
             "completion": logs["completion"],
             "num_tokens": extra.get("num_tokens", ()),
             "outcome": extra.get("outcome", ()),
+            "shadow_outcome": extra.get("shadow_outcome", ()),  # where a shadow verifier judges, too
             "advantage": logs["advantages"],
             **{f"{REWARD}{name}": values for name, values in rewards.items()},
         }

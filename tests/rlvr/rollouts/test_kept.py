@@ -34,6 +34,7 @@ def row(step, at):
         "completion": f"text {at} \ud800" if at % 5 == 0 else f"text {at}",
         "num_tokens": at,
         "outcome": "error" if at % 3 == 0 else "correct",
+        "shadow_outcome": None,
         "advantage": float(at),
         "reward_accuracy": None if at % 3 == 0 else 1.0,
         "reward_format": 0.5,
@@ -59,6 +60,15 @@ def test_rows_are_those_that_were_logged_last(tmp_path):
         *(row(2, at) for at in range(8, 11)),
     ]
     assert len(list((tmp_path / "rollouts").iterdir())) == 2
+
+
+def test_what_a_shadow_verifier_says_is_kept(tmp_path):
+    kept = KeptRollouts(tmp_path)
+    found = logs(1, 2)
+    found["extra"]["shadow_outcome"] = deque(["wrong", "correct"])
+    kept.add(0, found, 2)
+    kept.flush()
+    assert [each["shadow_outcome"] for each in read_rollouts(tmp_path)] == ["wrong", "correct"]
 
 
 def test_steps_that_are_taken_again_are_kept_once(tmp_path):
