@@ -121,7 +121,7 @@ class WorkerPool:
         return {
             "role": "server",
             "limits": {"RLIMIT_AS": self.max_memory_bytes, "RLIMIT_CORE": 0},
-            "path": [str(Path(each).absolute()) for each in sys.path],
+            "path": [str(each.absolute()) for each in (*map(Path, sys.path), *_parents_of(self.module, __name__))],
             "module": self.module,
             "function": self.function,
             "prepare": self.prepare,
@@ -263,11 +263,20 @@ def _sandbox_of(pool: WorkerPool) -> Sandbox:
 def _folders_of(*modules: str) -> tuple[Path, ...]:
     """Returns the folders of installed packages, those of the packages that modules belong to, and of large pages."""
     found = {LARGE_PAGES, *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))}
-    for module in modules:
-        spec = find_spec(module.partition(".")[0])
-        found |= {Path(folder) for folder in spec.submodule_search_locations or ()} if spec else set()
+    found |= {folder for module in modules for folder in _package_folders(module)}
     real = sorted({path.resolve() for path in found if path.is_dir()})
     return tuple(path for path in real if not any(path != other and path.is_relative_to(other) for other in real))
+
+
+def _parents_of(*modules: str) -> list[Path]:
+    """Returns where the packages of modules stand: an editable installation is on nobody's path."""
+    return [folder.parent for module in modules for folder in _package_folders(module)]
+
+
+def _package_folders(module: str) -> list[Path]:
+    """Returns the folders of the package that a module belongs to."""
+    spec = find_spec(module.partition(".")[0])
+    return [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
 
 
 def _result_of(reply: bytes, read: Callable[[Any], Result]) -> Result | TaskFailure:

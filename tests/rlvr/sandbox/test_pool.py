@@ -1,10 +1,13 @@
 """The pool of workers: groups, faults that are really made, and neighbours that do not notice."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
-from rlvr.sandbox.pool import TaskFailure, WorkerPool
+from rlvr.sandbox.pool import TaskFailure, WorkerPool, as_text
+from rlvr.text import visible
 
 
 def as_int(value):
@@ -59,3 +62,14 @@ def test_a_closed_pool_starts_again(pool):
     pool.close()
     assert not pool.running
     assert pool.run([("return", 2)], as_int) == [2]
+
+
+def test_a_package_that_is_on_nobodys_path_is_found(pool, monkeypatch):
+    """An editable installation is found by a hook of its own, which a worker's interpreter does not have."""
+    root = Path(__file__).parents[3]
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if Path(each).resolve() != root])
+    made = WorkerPool("rlvr.text", "visible", num_workers=1, deadline_s=10.0, isolation=pool.isolation)
+    try:
+        assert made.run([("a\x07",)], as_text) == [visible("a\x07")]
+    finally:
+        made.close()
