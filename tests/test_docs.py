@@ -131,8 +131,8 @@ def words_of(command: str, workplace: Path, base: Path) -> list[str]:
 
 
 def expand(pattern: str, folder: Path) -> list[str]:
-    """Returns the files that a shell would put in place of a pattern."""
-    return sorted(path.name for path in folder.glob(pattern))
+    """Returns the files that a shell would put in place of a pattern; the pattern itself where there is none."""
+    return sorted(path.name for path in folder.glob(pattern)) or [pattern]
 
 
 @pytest.mark.parametrize("command", [each for each in ALL if not longest(each, ELSEWHERE)])
