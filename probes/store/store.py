@@ -28,18 +28,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from probes.statistics.estimators import Counts
-from probes.statistics.outcomes import CODES, ERROR, NOT_DRAWN, NOT_JUDGED, Outcomes
+from probes.statistics.outcomes import ERROR, NOT_JUDGED, Outcomes
 from probes.statistics.plan import Plan
 from probes.store import claims
 from probes.store.arm import Arm
+from probes.store.cells import blocks, codes_of, outcome_matrix
 from probes.store.drawn import MAX_DRAWS, Drawn
 from probes.store.draws import Draw, Excerpt
 from probes.store.files import SEE_DOCTOR, disk_errors, read_checked, read_json, write_checked
 from probes.store.formats.columns import UNKNOWN, Coded, KindFile, Numbers, Row
-from probes.store.sqlite import encode
+from probes.store.formats.sqlite import encode
 from probes.store.versions import FORMAT, FORMATS, NEEDS, VERSION, require_known
 from probes.store.writer_files import WriterFiles
 from rlvr.durable import write_atomically
@@ -48,9 +48,7 @@ from rlvr.problems import Problem, ProblemSet
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
 MAX_COMPLETION_CHARS = 200_000
-MAX_CELLS = 2**31  # of a matrix of outcomes, one byte each
 _VERSION = {"format": FORMAT, "needs": NEEDS}
-_CODES: dict[str | None, int] = {None: NOT_JUDGED, **{outcome.value: code for outcome, code in CODES.items()}}
 _OF_DRAW = ("completion", "num_tokens", "truncated", "engine", "checksum")
 _OF_VERDICT = ("outcome", "answer", "reason")
 _INSERT_DRAW = (
@@ -296,8 +294,8 @@ class ProbeStore:
     def require_each_once(self) -> None:
         """Raises `StoreError` where two writers made the same draw, or a row is of no problem of this store."""
         with self.files.opened("draws") as files:
-            for key in self._known(files):
-                Drawn.of(files, key, self.path)
+            for _ in blocks(files, self._known(files), self.path):
+                pass
 
     def engines(self) -> set[str]:
         """Returns the names of the engines that made the stored draws."""
@@ -342,7 +340,7 @@ class ProbeStore:
                     yield draw, self._verdict(rows[draw.draw_index]) if draw.draw_index in rows else None
 
     def _verdict(self, row: Row) -> Verdict:
-        self._codes(Coded(np.zeros(1, dtype=np.int64), (row[0],)))
+        codes_of(Coded(np.zeros(1, dtype=np.int64), (row[0],)), self.path)
         return Verdict(Outcome(row[0]), row[1] if row[1] is None else str(row[1]), str(row[2]))
 
     def _verdicts(
@@ -431,54 +429,8 @@ class ProbeStore:
         problems = self.problems()
         with self.files.opened("draws") as draw_files, self.files.opened("verdicts") as verdict_files:
             keys = self._known([*draw_files, *verdict_files])
-            rows: dict[str, npt.NDArray[np.int8]] = {}
-            for key in sorted(keys):  # the order of the files
-                drawn = Drawn.of(draw_files, key, self.path)
-                self._require_bounded(len(keys), drawn.width)
-                rows[key] = np.full(drawn.width, NOT_DRAWN, dtype=np.int8)
-                rows[key][drawn.index_N] = self._settled(verdict_files, verifier_id, key, drawn, column)
-        code_PD = np.full((len(problems), max(map(len, rows.values()), default=0)), NOT_DRAWN, dtype=np.int8)
-        for code_D, key in zip(code_PD, keys, strict=True):
-            code_D[: len(rows[key])] = rows[key]
+            code_PD = outcome_matrix(draw_files, verdict_files, keys, verifier_id, column, self.path)
         return Outcomes(tuple(keys), tuple(problem.cluster for problem in problems), code_PD)
-
-    def _settled(
-        self, files: Sequence[KindFile], verifier_id: str, problem_id: str, drawn: Drawn, column: str
-    ) -> Numbers:
-        """Returns what a column of the verdicts says of each draw of a problem, (N,).
-
-        Of several verdicts the first counts, in the order of the files, but one that is not `error` before one that is.
-        """
-        found_N = np.full(len(drawn.index_N), NOT_JUDGED, dtype=np.int64)
-        outcome_N = found_N.copy()
-        for file in files:
-            asked = ("judged", "outcome") if column == "outcome" else ("judged", "outcome", column)
-            index_V, judged_V, *said = file.columns(problem_id, asked, verifier_id)
-            codes = [self._codes(each) for each in said]
-            outcome_V, found_V = codes[0], codes[-1]
-            is_judged_V = drawn.is_judged(index_V, judged_V)
-            at_V = np.searchsorted(drawn.index_N, index_V[is_judged_V])
-            outcome_V, found_V = outcome_V[is_judged_V], found_V[is_judged_V]
-            is_first_V = (outcome_N[at_V] == NOT_JUDGED) | ((outcome_N[at_V] == ERROR) & (outcome_V != ERROR))
-            outcome_N[at_V[is_first_V]] = outcome_V[is_first_V]
-            found_N[at_V[is_first_V]] = found_V[is_first_V]
-        return found_N
-
-    def _codes(self, outcomes: Coded) -> Numbers:
-        """Returns the codes of outcomes as they stand in a file; there is none of a second mode that is not there."""
-        try:
-            return outcomes.map(_CODES)
-        except KeyError as error:
-            raise StoreDamageError(
-                f"{self.path}: a verdict says {error.args[0]!r:.40}; expected one of {', '.join(Outcome)}{SEE_DOCTOR}"
-            ) from None
-
-    def _require_bounded(self, num_problems: int, width: int) -> None:
-        """Raises `StoreError` where a matrix of outcomes would take more memory than any measurement does."""
-        if num_problems * width > MAX_CELLS:
-            raise StoreError(
-                f"{self.path}: holds draw {width - 1} of one of {num_problems} problems: more than {MAX_CELLS} draws."
-            )
 
     def counts(self, verifier_id: str | None = None) -> Counts:
         """Returns n and c of every problem under the plan noted last; see `Outcomes.counts`.

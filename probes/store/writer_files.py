@@ -19,7 +19,7 @@ from probes.store.files import disk_errors
 from probes.store.formats.columns import KindFile
 from probes.store.formats.journal import JournalFile, committing
 from probes.store.formats.names import KINDS, files_of, is_sealed, journal_of_writer, superseded, writer_of
-from probes.store.sqlite import RecoveredCopies, reading, undo_cut_commit
+from probes.store.formats.sqlite import RecoveredCopies, reading, undo_cut_commit
 from rlvr.durable import sync
 from rlvr.errors import StoreError
 from rlvr.locks import is_held

@@ -15,7 +15,7 @@ from probes.store.draws import Draw
 from probes.store.files import SEE_DOCTOR, disk_errors
 from probes.store.formats.journal import COPIED_PAGES
 from probes.store.formats.names import is_sealed
-from probes.store.sqlite import RecoveredCopies, reading
+from probes.store.formats.sqlite import RecoveredCopies, reading
 from probes.store.store import ProbeStore
 from probes.store.versions import columns_of
 from rlvr.errors import StoreDamageError

@@ -16,7 +16,7 @@ from probes.statistics.outcomes import CORRECT, Outcomes
 from probes.statistics.plan import Plan
 from probes.store.files import SEE_DOCTOR
 from probes.store.formats.names import is_sealed
-from probes.store.sqlite import has_hot_journal
+from probes.store.formats.sqlite import has_hot_journal
 from probes.store.store import ProbeStore
 from probes.store.versions import COLUMNS
 from probes.upkeep.checks import check_file

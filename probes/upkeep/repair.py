@@ -17,7 +17,7 @@ from probes.store.draws import Draw
 from probes.store.files import SEE_DOCTOR, disk_errors
 from probes.store.formats.journal import committing
 from probes.store.formats.names import KINDS, is_sealed, stem_of, writer_of
-from probes.store.sqlite import RecoveredCopies, journal_of, reading, undo_cut_commit
+from probes.store.formats.sqlite import RecoveredCopies, journal_of, reading, undo_cut_commit
 from probes.store.store import ProbeStore, insert_draws
 from probes.upkeep.checks import check_file, draws_in
 from rlvr.durable import sync

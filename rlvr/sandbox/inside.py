@@ -1,7 +1,7 @@
 """The driver: what runs inside a sandbox, in a new interpreter.
 
 Owns: the roles of a sandboxed process, the codec of plain data, and the limits that a process sets on itself.
-Does not own: the sandbox (`rlvr.sandbox.levels`), who talks to whom (`rlvr.verifiers.code`).
+Does not own: the sandbox (`rlvr.sandbox.levels`), who talks to whom (`rlvr.verifiers.code.verifier`).
 
 Its source is given to the interpreter as text, so it uses the standard library only. It says hello, reads its task, and
 takes a role:

@@ -8,8 +8,7 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     base                  what the verifiers share
     answers/              verifiers of a final answer: exact, choice, numeric, math; where a completion's answer begins
     countdown             an expression that reaches a target
-    code                  a program that passes its tests, in a sandbox
-    code_tests            formats of tests and programs
+    code/                 a program that passes its tests, in a sandbox
     reasoning_gym/        scores of reasoning-gym's own families
     custom                a user's own function
     custom_worker         the process that it runs in
@@ -67,7 +66,7 @@ def _choice(spec: Spec) -> Verifier:
 
 
 def _code(spec: Spec) -> Verifier:
-    from rlvr.verifiers.code import CodeVerifier
+    from rlvr.verifiers.code.verifier import CodeVerifier
 
     return CodeVerifier.of(spec)
 

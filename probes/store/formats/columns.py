@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Row = tuple[Any, ...]
 Numbers = npt.NDArray[np.int64]
+Chunk = list[Any]  # columns of one length
 
 UNKNOWN = -(2**63)  # stands in a column of numbers where a row of an older version has none
 ALL = 2**63 - 1  # beyond every draw index
@@ -77,6 +78,17 @@ class KindFile(Protocol):
 
         Raises:
             StoreDamageError: the file is damaged.
+        """
+
+    def chunks(
+        self, problem_ids: Sequence[str], columns: Sequence[str], verifier_id: str | None = None
+    ) -> Iterator[Chunk]:
+        """Yields [position of the problem among those asked for, draw index, *columns], as `columns` does.
+
+        Args:
+            problem_ids: ascending.
+            columns: numbers, or texts as codes.
+            verifier_id: whose verdicts.
         """
 
     def copy_to(self, target: Path) -> None:

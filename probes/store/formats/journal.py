@@ -1,7 +1,7 @@
 """A writer's journal: the SQLite file into which it commits.
 
 Owns: durable transactions, and reading such a file in short ones.
-Does not own: opening what a stranger may have made (`probes.store.sqlite`), tables (`probes.store.versions`).
+Does not own: opening what a stranger may have made (`probes.store.formats.sqlite`), tables (`probes.store.versions`).
 
 SQLite's rollback journal is used, not its write-ahead log: that one needs shared memory, which network file systems do
 not give. With it a reader holds a writer up: so each query here ends before its rows are used.
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from probes.store.files import SEE_DOCTOR, disk_errors
-from probes.store.formats.columns import ALL, UNKNOWN, Coded, Numbers, Row
-from probes.store.sqlite import BUSY_S, decode, require_harmless, require_schema
+from probes.store.formats.columns import ALL, UNKNOWN, Chunk, Coded, Numbers, Row
+from probes.store.formats.sqlite import BUSY_S, decode, require_harmless, require_schema
 from probes.store.versions import COLUMNS, columns_of, prepare
 from rlvr.errors import StoreDamageError
 
@@ -144,6 +144,15 @@ class JournalFile:
             self._numbers(each) if "INTEGER" in COLUMNS[self.kind][name] else self._coded(each)
             for name, each in zip(names, values, strict=True)
         ]
+
+    def chunks(
+        self, problem_ids: Sequence[str], columns: Sequence[str], verifier_id: str | None = None
+    ) -> Iterator[Chunk]:
+        """Yields [position of the problem among those asked for, draw index, *columns], a problem at a time."""
+        for at, problem_id in enumerate(problem_ids):
+            index_N, *values = self.columns(problem_id, columns, verifier_id)
+            if len(index_N):
+                yield [np.full(len(index_N), at), index_N, *values]
 
     def _numbers(self, values: Sequence[object]) -> Numbers:
         if None in values:

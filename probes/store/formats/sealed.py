@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from probes.store.draws import Draw
 from probes.store.files import SEE_DOCTOR, of_the_disk
-from probes.store.formats.columns import ALL, UNKNOWN, Coded, Numbers, Row
+from probes.store.formats.columns import ALL, UNKNOWN, Chunk, Coded, Numbers, Row
 from probes.store.formats.sealing import FORMAT, schema_of
 from rlvr.durable import sync
 from rlvr.errors import StoreNewerError
@@ -104,12 +104,27 @@ class SealedFile:
         """Returns the draw indices of one problem, ascending, and its columns: numbers, or texts as codes."""
         names = ("draw_index", *columns)
         pieces = [
-            [self._piece(group, name, first, end) for name in names]
+            [self._piece(group, name, slice(first, end)) for name in names]
             for group, first, end in self._pieces(problem_id, verifier_id)
         ]
         if len(pieces) == 1:
             return pieces[0]
         return [_joined([piece[at] for piece in pieces], self._is_text(name)) for at, name in enumerate(names)]
+
+    def chunks(
+        self, problem_ids: Sequence[str], columns: Sequence[str], verifier_id: str | None = None
+    ) -> Iterator[Chunk]:
+        """Yields [position of the problem among those asked for, draw index, *columns], a row group at a time."""
+        pieces: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        for at, problem_id in enumerate(problem_ids):
+            for group, first, end in self._pieces(problem_id, verifier_id):
+                pieces[group].append((first, end, at))
+        for group, found in sorted(pieces.items()):
+            first_R, end_R, at_R = np.array(sorted(found), dtype=np.int64).T
+            is_run = bool((end_R[:-1] == first_R[1:]).all())
+            rows = slice(first_R[0], end_R[-1]) if is_run else np.concatenate(list(map(np.arange, first_R, end_R)))
+            values = [self._piece(group, name, rows) for name in ("draw_index", *columns)]
+            yield [np.repeat(at_R, end_R - first_R), *values]
 
     def engines(self) -> set[str]:
         """Returns the engines of the draws."""
@@ -150,16 +165,16 @@ class SealedFile:
     def _is_text(self, name: str) -> bool:
         return name in self._texts
 
-    def _piece(self, group: int, name: str, first: int, end: int) -> Numbers | Coded:
+    def _piece(self, group: int, name: str, rows: slice | Numbers) -> Numbers | Coded:
         column = self._column(group, name)
         if not self._is_text(name):
-            return column[first:end]  # type: ignore[no-any-return]
+            return column[rows]  # type: ignore[no-any-return]
         codes = self._columns.get(f"{name} codes")
         if codes is None:
             encoded = column.dictionary_encode(null_encoding="encode")
             codes = Coded(numbers_of(encoded.indices), tuple(encoded.dictionary.to_pylist()))
             self._columns[f"{name} codes"] = codes
-        return Coded(codes.code_N[first:end], codes.values)
+        return Coded(codes.code_N[rows], codes.values)
 
     def _rows(self, group: int, at: Sequence[int], columns: Sequence[str]) -> Iterator[Row]:
         """Yields (draw_index, *columns) of rows of a group."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 from probes.store.draws import checksum_of_draw
 from probes.store.files import SEE_DOCTOR
 from probes.store.formats.names import stem_of
-from probes.store.sqlite import RecoveredCopies, reading
+from probes.store.formats.sqlite import RecoveredCopies, reading
 from probes.store.versions import COLUMNS, KEYS, NEEDS, columns_of
 from rlvr.errors import StoreDamageError
 from rlvr.parquet import ODD_TEXT, numbers_of, odd_texts, texts, write_hashed

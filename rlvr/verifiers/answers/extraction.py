@@ -3,7 +3,7 @@ r"""Where an answer stands in a completion.
 Owns: which part of a completion is its answer, the forms in which an answer is stated, for every verifier of a final
 answer, and the text of a gold answer.
 Does not own: whether two answers are the same (`rlvr.verifiers.answers.equality.rules`, each verifier), programs
-(`rlvr.verifiers.code_tests`).
+(`rlvr.verifiers.code.tests`).
 
 `answer_part` takes off a completion's reasoning, for all verifiers. `find_answer` reads formulas, for `math`: in the
 form that the prompt asks for, else in any other. `final_text` reads prose, for `choice`, `exact` and `numeric`: a line

@@ -1,7 +1,7 @@
 """The code verifier: does a Python program pass the tests of its problem?
 
 Owns: running programs in a sandbox, relaying calls, and the verdict.
-Does not own: the sandbox (`rlvr.sandbox`), formats of tests and programs (`rlvr.verifiers.code_tests`).
+Does not own: the sandbox (`rlvr.sandbox`), formats of tests and programs (`rlvr.verifiers.code.tests`).
 
 The verdict is never decided where the program runs. Scripts: their output is compared here. Functions: the tests run in
 a second sandbox of their own, and each call of the program's function goes through this process to its sandbox.
@@ -24,7 +24,7 @@ from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
 from rlvr.sandbox.pool import default_num_workers
 from rlvr.verifiers.base import Memory, after_reasoning, one_line, refuse_unusable, unparsed
-from rlvr.verifiers.code_tests import CallTests, ScriptTests, program_of, tests_of
+from rlvr.verifiers.code.tests import CallTests, ScriptTests, program_of, tests_of
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 RULES = "code@3"

@@ -14,8 +14,8 @@ from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
 from rlvr.sandbox import levels
 from rlvr.verifiers import make_verifier
-from rlvr.verifiers.code import CodeVerifier, judge
-from rlvr.verifiers.code_tests import program_of
+from rlvr.verifiers.code.tests import program_of
+from rlvr.verifiers.code.verifier import CodeVerifier, judge
 from rlvr.verifiers.verdicts import Outcome
 
 TOKEN = "f3c1a8e2"  # of the expected value that attacks look for
@@ -182,7 +182,7 @@ def test_a_sandbox_that_fails_is_an_error(monkeypatch):
 
 
 def test_equal_programs_are_judged_once(monkeypatch):
-    import rlvr.verifiers.code as module
+    import rlvr.verifiers.code.verifier as module
 
     judged = []
     monkeypatch.setattr(module, "judge", lambda *args: judged.append(1) or judge(*args))

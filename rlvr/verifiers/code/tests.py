@@ -1,7 +1,7 @@
 r"""Tests of a code problem, and programs of a completion: what the code verifier reads before it runs anything.
 
 Owns: the formats of `problem.meta`, the text that is taken for the program.
-Does not own: running and judging (`rlvr.verifiers.code`).
+Does not own: running and judging (`rlvr.verifiers.code.verifier`).
 
 Four formats, each in the field's style:
 
