@@ -27,6 +27,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -35,6 +36,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 import probes.sampling.probe
 from probes.engines import Request
@@ -117,6 +120,7 @@ def fork(work: Callable[[], None]) -> int:
     """Starts a process that works and ends; returns its id."""
     child = os.fork()
     if child == 0:
+        tqdm.set_lock(threading.RLock())  # the one that forks share stays locked when its holder is killed
         code = 0
         try:
             work()
@@ -141,12 +145,14 @@ def content(path: Path) -> tuple[dict[tuple[str, int], str], dict[str, dict[int,
 
 
 def kill(folder: Path, rng: random.Random, tally: Tally, whole: Path) -> None:
-    """Kills a prober until one ends before its kill."""
+    """Kills a prober until one ends before its kill; each lives a little longer than the one before, on any machine."""
     path = folder / "s"
     make_store(path)
+    longest_s = 0.12
     while True:
         child = fork(lambda: probe(path))
-        time.sleep(rng.uniform(0, 0.12))
+        time.sleep(rng.uniform(0, longest_s))
+        longest_s *= 1.05
         os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code >= 0:

@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[3]
 
 # Forks a prober, kills it at a random moment, 50 times; then lets one end. Each writes every seventh draw at once.
 KILLER = """
-    import json, os, random, signal, sys, time
+    import json, os, random, signal, sys, threading, time
     from pathlib import Path
+    from tqdm import tqdm
     sys.path.insert(0, {root!r})
     from tests.probes.sampling.test_probe import PLAN, open_store, probe, ScriptedEngine, RATES, ARM
 
@@ -40,6 +41,7 @@ KILLER = """
     while True:
         child = os.fork()
         if child == 0:
+            tqdm.set_lock(threading.RLock())  # the one that forks share stays locked when its holder is killed
             probe(open_store(Path({path!r})), engine=Slow(RATES, ARM.arm_id))
             os._exit(0)
         if killed < 50:

@@ -21,6 +21,21 @@ def verifier():
     made.close()
 
 
+@pytest.fixture(scope="module")
+def shared():
+    """A pool that stays when it is closed: each start of its servers takes seconds."""
+    pool = entries.entry_pool(entries.ENTRY_DEADLINE_S)
+    end, pool.close = pool.close, lambda: None
+    yield pool
+    end()
+
+
+@pytest.fixture
+def started(shared, monkeypatch):
+    """Problem sets are made by servers that run already."""
+    monkeypatch.setattr(entries, "entry_pool", lambda _: shared)
+
+
 @needs_package
 def test_a_family_is_a_problem_set_and_its_answers_are_correct(verifier):
     problems = load_problems("reasoning_gym:chain_sum?num=12&seed=1&min_terms=2")
@@ -50,7 +65,7 @@ def test_every_family_makes_an_entry_again_and_accepts_its_own_answer(verifier):
 
 
 @needs_package
-def test_identity_depends_on_the_entry_and_not_on_how_many_are_asked_for():
+def test_identity_depends_on_the_entry_and_not_on_how_many_are_asked_for(started):
     few, more = load_problems("reasoning_gym:gcd?num=3"), load_problems("reasoning_gym:gcd?num=5")
     assert [problem.problem_id for problem in few] == [problem.problem_id for problem in more][:3]
     other = load_problems("reasoning_gym:gcd?num=3&seed=1")
@@ -70,14 +85,14 @@ def test_families_that_depend_on_the_hash_seed_are_the_same_in_every_process(fam
 
 
 @needs_package
-def test_repeated_entries_count_once():
+def test_repeated_entries_count_once(started):
     problems = load_problems("reasoning_gym:chain_sum?num=60&min_terms=2&max_terms=2&min_digits=1&max_digits=1")
     assert len({problem.question for problem in problems}) == len(problems)
     assert problems.num_duplicates == 60 - len(problems)
 
 
 @needs_package
-def test_partial_scores_are_wrong_below_the_threshold(verifier):
+def test_partial_scores_are_wrong_below_the_threshold(verifier, started):
     """The base class of all families gives an answer that holds more than the gold answer a part of the score."""
     problem = load_problems("reasoning_gym:caesar_cipher?num=1")[0]
     item = (problem, f"<answer>{problem.answer} </answer> and <answer>{problem.answer} x</answer>")
@@ -91,7 +106,9 @@ def test_partial_scores_are_wrong_below_the_threshold(verifier):
 
 
 @needs_package
-def test_answers_that_are_evaluated_can_neither_hang_nor_write_nor_start_programs(verifier, tmp_path, monkeypatch):
+def test_answers_that_are_evaluated_can_neither_hang_nor_write_nor_start_programs(
+    verifier, started, tmp_path, monkeypatch
+):
     """string_insertion gives an answer of the form of a list to `eval`; spiral_matrix and puzzle24 evaluate, too."""
     monkeypatch.setattr(verifier.sandboxed, "deadline_s", 2.0)
     problem = load_problems("reasoning_gym:string_insertion?num=1")[0]
@@ -117,7 +134,7 @@ def test_answers_that_are_evaluated_can_neither_hang_nor_write_nor_start_program
 
 
 @needs_package
-def test_an_entry_that_the_installed_version_makes_differently_is_an_error(verifier):
+def test_an_entry_that_the_installed_version_makes_differently_is_an_error(verifier, started):
     made = load_problems("reasoning_gym:gcd?num=1")[0]
     other = Problem("Another question", made.answer, made.meta)
     assert verifier.verify([(other, "3"), (Problem("q", "3"), "3")])[0].outcome is Outcome.ERROR
@@ -139,7 +156,7 @@ def test_an_entry_that_the_installed_version_makes_differently_is_an_error(verif
         ("composite", "join families with ' + '"),
     ],
 )
-def test_a_bad_spec_is_one_clear_error(spec, message):
+def test_a_bad_spec_is_one_clear_error(spec, message, started):
     with pytest.raises(ProblemError) as caught:
         load_problems(f"reasoning_gym:{spec}")
     assert message in str(caught.value)
