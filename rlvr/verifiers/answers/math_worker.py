@@ -9,6 +9,7 @@ settles most pairs in a millisecond, where sympy's `simplify` may take for ever 
 there (sets, relations, unknown functions) is left to math-verify, with `COMPARING_S` of processor time: an exception
 ends it, and the worker lives on. Its first use of each construct is slow (a parser that learns its grammar as it goes);
 the import makes it for the usual ones, so that limits measure answers only, and workers inherit it from their server.
+Where there are many answers, the server makes it for others as well.
 """
 
 import logging
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, repeat
 from typing import Any
 
 import sympy
@@ -253,6 +255,26 @@ USUAL = (
     ("f(x) = 2x + x_1", "|x| + 3! + e^{2x} + i"),
     ("x^7 - 2x^5 + 3x^4 - x^3 + x^2 + 5x - 1", r"\sin(\cos(2x)) + \tan^2 x + \arctan \frac{x}{3} + 2(x-1)(x+2)"),
 )
+UNUSUAL = (
+    (r"\int_0^{1} x e^{x^2} dx", r"\int_0^2 \sin(x^x) dx"),
+    (r"\sum_{k=1}^{n} k^2 + \prod_{i=1}^{5} i", r"\lim_{x \to 0} \frac{\sin x}{x}"),
+    (r"\sin(\cos(\tan(2x)))", r"\ln(\ln(x)) + \log_{10}(100x)"),
+    (r"\cos(\ln(\sin(\cos(\ln(3x)))))", r"\tan(\sin(\ln(\tan(\cos(\sin(2x))))))"),
+    (r"\sqrt{1+\sqrt{2+\sqrt{3}}}", r"\frac{1}{1+\frac{1}{1+x}}"),
+    (r"((x!)!) + 2^{3^{2}}", r"\sin^{3}(x)\cos^{2}(x) + (x+1)^{10}"),
+    (r"\lfloor x \rfloor + \lceil y \rceil", r"\frac{d}{dx} x^2 + \left|x-1\right|"),
+    (r"\frac{(x+1)(x-2)}{(x+3)(x^2+1)}", r"1 + 2 + 3 + 4 + 5 - 6 \cdot 7 \cdot 8"),
+)
+FEW = 20  # answers, for which it does not pay to learn the unusual
+_lessons = chain(repeat(None, FEW), UNUSUAL)
+
+
+def prepare(*_: Any) -> None:
+    """Learns one more construct before each task, once there have been a few; called in the server, looks at no task."""
+    if lesson := next(_lessons, None):
+        work("compare", *lesson)
+
+
 logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
 for usual in USUAL:
     work("compare", *usual)
