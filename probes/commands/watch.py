@@ -71,14 +71,14 @@ def watch(ctx: click.Context, /, run_dir: Path, once: bool, poll_s: float, as_js
 
 
 def require_no_code(recipe: dict[str, Any], given: set[str], run_dir: Path) -> None:
-    """Raises `UsageError` where the manifest, which may be a stranger's, wishes for code that no flag has allowed."""
+    """Raises `UsageError` where the manifest, which may be a stranger's, wishes for code or a server of its own."""
     from rlvr.verifiers import needs_trust
 
     verifier = recipe.get("verifier")
     if verifier and "verifier" not in given and needs_trust(str(verifier)):
         raise click.UsageError(
             f"{run_dir}/manifest.json wishes for the verifier {str(verifier)!r:.200}, which runs code that does not "
-            f"come with rlvr. If you trust it, give --verifier {str(verifier)!r:.200}."
+            f"come with rlvr, or sends answers to a server. If you trust it, give --verifier {str(verifier)!r:.200}."
         )
     if recipe.get("trust_remote_code") and "trust_remote_code" not in given:
         echo(

@@ -27,7 +27,6 @@ from probes.engines import Request, consecutive_runs, seed_of
 from probes.engines.servers import (
     FILTERS_OFF,
     KEY_VARIABLE,
-    TRANSIENT,
     VLLM,
     Endpoint,
     learn,
@@ -40,6 +39,7 @@ from probes.engines.servers import (
 from probes.store.arm import Arm
 from probes.store.draws import Draw
 from rlvr.errors import EngineError
+from rlvr.verifiers.remote.client import TRANSIENT
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from probes.store.store import MAX_COMPLETION_CHARS
 from rlvr.errors import EngineError
+from rlvr.verifiers.remote.client import TRANSIENT, seconds_asked
 
 logger = logging.getLogger(__name__)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
-MAX_RETRY_AFTER_S, CONNECT_TIMEOUT_S = 120.0, 30.0
-TRANSIENT = {408, 409, 425, 429}  # of the 4xx statuses, those that another attempt can cure
+CONNECT_TIMEOUT_S = 30.0
 
 # Some servers fill in what a request leaves out, from the model's files or their own defaults (min_p, a top_k of 20 or
 # 40, a repetition penalty). An arm knows nothing of the kind, so they are told. Others refuse these fields.
@@ -180,8 +180,7 @@ def _counts(answer: dict[str, Any], choices: Sequence[dict[str, Any]], server: s
 def retry_after_s(error: Exception) -> float:
     """Returns the seconds that the server asked to wait, bounded; 0 where it did not, or named a date."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    text = headers.get("retry-after", "")
-    return min(MAX_RETRY_AFTER_S, float(text)) if text.replace(".", "", 1).isdecimal() else 0.0
+    return seconds_asked(headers)
 
 
 def one_line(error: Exception, timeout_s: float = 0.0) -> str:

@@ -13,6 +13,7 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     custom                a user's own function
     custom_worker         the process that it runs in
     fault                 another verifier, made wrong at known rates
+    remote/               what a server says: a language model that judges, a service of one's own
     rows                  the command `rlvr verify`
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
@@ -90,6 +91,18 @@ def _fault(spec: Spec) -> Verifier:
     return FaultVerifier.of(spec)
 
 
+def _http(spec: Spec) -> Verifier:
+    from rlvr.verifiers.remote.http import HttpVerifier
+
+    return HttpVerifier.of(spec)
+
+
+def _judge(spec: Spec) -> Verifier:
+    from rlvr.verifiers.remote.judge import JudgeVerifier
+
+    return JudgeVerifier.of(spec)
+
+
 def _math(spec: Spec) -> Verifier:
     from rlvr.verifiers.answers.math import MathVerifier
 
@@ -114,21 +127,25 @@ BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
     "countdown": _countdown,
     "exact": _exact,
     "fault": _fault,
+    "http": _http,
+    "judge": _judge,
     "math": _math,
     "numeric": _numeric,
     "reasoning_gym": _reasoning_gym,
 }
+REMOTE = {"http", "judge"}  # they send answers to a server
 
 
 def needs_trust(text: str) -> bool:
-    """Returns whether a name asks for code that does not come with rlvr, or for programs to run outside the sandbox.
+    """Returns whether a name asks for code that does not come with rlvr, programs outside the sandbox, or a server.
 
     Such a name is followed where a person wrote it, not where it stands in a folder that somebody else made.
     """
     spec = parse_spec(text, field="verifier")
     if spec.name == "fault":
         return needs_trust(spec.options.get("of", "")) or spec.options.get("isolation", "namespace") != "namespace"
-    return spec.name not in BUILT_IN or spec.options.get("isolation", "namespace") != "namespace"
+    is_own = spec.name not in BUILT_IN or spec.name in REMOTE
+    return is_own or spec.options.get("isolation", "namespace") != "namespace"
 
 
 def make_verifier(text: str, think: str = "on") -> Verifier:
