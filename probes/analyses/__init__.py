@@ -9,7 +9,7 @@
     rates         truncation, no answer, length
     modes         pass@1 in both modes of a verifier
     guessability  leaving out what is solved without reasoning
-    reasoning     hook for a judge of reasoning steps, CoT-pass@k
+    reasoning     CoT-pass@k, from what a judge says of the reasoning
     prompts       one model under two prompts
 
 Owns: the studies of Yue et al. (arXiv 2504.13837) and its follow-ups.

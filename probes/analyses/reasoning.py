@@ -1,26 +1,20 @@
-"""Reasoning: a right answer by wrong steps is not a solution. The hook for a judge, and CoT-pass@k.
+"""Reasoning: a right answer by wrong steps is not a solution. CoT-pass@k from two verdicts on each draw.
 
-Owns: the protocol of a judge, and the estimate from its judgements.
-Does not own: a judge. Which model or rule reads the steps is the user's choice, and its errors enter every number here.
+Owns: what counts as right, wrong and unknown, and the estimate.
+Does not own: the judge. Which model or rule reads the steps is the user's choice (`probes.sampling.reasoning`), and its
+errors enter every number here.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from probes.statistics.estimators import Counts, PassAtK, pass_at_k
-from probes.store.draws import Draw
+from probes.statistics.outcomes import CODES, CORRECT, ERROR, NOT_JUDGED, Outcomes
 from rlvr.errors import InputError
-from rlvr.problems import Problem
+from rlvr.verifiers.verdicts import Outcome
 
-
-class ReasoningJudge(Protocol):
-    """Reads the steps of a correct completion."""
-
-    def __call__(self, problem: Problem, completion: str, /) -> bool | None:
-        """Returns whether the reasoning is right; None where the judge cannot tell."""
+CANNOT_TELL = (NOT_JUDGED, ERROR, CODES[Outcome.TIMEOUT])
 
 
 @dataclass(frozen=True)
@@ -36,33 +30,28 @@ class Judged:
     unknown: dict[str, int]
 
 
-def judge_reasoning(
-    draws: Iterable[Draw], correct: Mapping[str, set[int]], problems: Mapping[str, Problem], judge: ReasoningJudge
-) -> Judged:
-    """Returns the judgements of the correct draws; others are not read. Correct draws not given here stay unknown.
+def judged_reasoning(answers: Outcomes, reasoning: Outcomes) -> Judged:
+    """Returns what a judge said of the draws whose answer is correct; its verdicts on others are passed over.
 
     Args:
-        draws: of one arm.
-        correct: by problem, the indices of the draws with a right answer.
-        problems: by problem id.
-        judge: reads one completion at a time.
+        answers: of the verifier, of the draws that count.
+        reasoning: of the judge, of the same problems and at least these draws.
     """
-    right, unknown = dict.fromkeys(correct, 0), {key: len(indices) for key, indices in correct.items()}
-    for draw in draws:
-        if draw.draw_index not in correct.get(draw.problem_id, ()):
-            continue
-        said = judge(problems[draw.problem_id], draw.completion)
-        right[draw.problem_id] += said is True
-        unknown[draw.problem_id] -= said is not None
-    return Judged(right, unknown)
+    code_PD = reasoning.code_PD[:, : answers.code_PD.shape[1]]
+    is_correct_PD = answers.code_PD == CORRECT
+    right_P = (is_correct_PD & (code_PD == CORRECT)).sum(axis=1).tolist()
+    unknown_P = (is_correct_PD & np.isin(code_PD, CANNOT_TELL)).sum(axis=1).tolist()
+    ids = answers.problem_ids
+    return Judged(dict(zip(ids, right_P, strict=True)), dict(zip(ids, unknown_P, strict=True)))
 
 
 def cot_pass_at_k(counts: Counts, judged: Judged, ks: list[int]) -> tuple[PassAtK, PassAtK]:
-    """Returns CoT-pass@k = 1 - C(n - d, k) / C(n, k) with all unknown reasoning wrong, and with all of it right.
+    """Returns CoT-pass@k = 1 - C(n - d, k) / C(n, k) with all unknown draws wrong, and with all of them right.
 
-    d counts draws whose answer and reasoning are right. All correct draws of a problem that was not judged are unknown.
-    For a fixed number of draws: a plan that stops at a number of right answers does not stop at a number of right
-    reasonings; take the first look's draws.
+    d counts draws whose answer and reasoning are right. Unknown are correct draws whose reasoning was not judged, among
+    them all of a problem that was not judged, and draws whose answer the verifier failed to judge. For a fixed number
+    of draws: a plan that stops at a number of right answers does not stop at a number of right reasonings; take the
+    first look's draws.
 
     Raises:
         InputError: the draws stopped early, or more draws were judged than are correct.
@@ -77,8 +66,8 @@ def cot_pass_at_k(counts: Counts, judged: Judged, ks: list[int]) -> tuple[PassAt
     )
     if (right_P + unknown_P > counts.c_P).any():
         raise InputError("more draws were judged than have a right answer; judge the draws that are counted.")
-    ends = (Counts(counts.problem_ids, counts.n_P, d_P) for d_P in (right_P, right_P + unknown_P))
-    low, high = (pass_at_k(end, ks) for end in ends)
+    n_P, most_P = counts.n_P + counts.errors_P, right_P + unknown_P + counts.errors_P
+    low, high = (pass_at_k(Counts(counts.problem_ids, n_P, d_P), ks) for d_P in (right_P, most_P))
     return low, high
 
 

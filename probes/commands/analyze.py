@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 @click.option("--guesses", type=DIR, help="Store of an arm without reasoning: leaves out the problems that it solves.")
 @click.option("--other-prompt", type=DIR, help="Store of the same model under another prompt: what the prompt changes.")
 @click.option(
-    "--reasoning-judge", metavar="module:function", help="f(problem, completion) -> bool or None: CoT-pass@k."
+    "--reasoning-judge",
+    metavar="V",
+    help="Verifier that reads the reasoning of right answers, such as judge?rubric=reasoning&model=M: CoT-pass@k. Its "
+    "verdicts are kept in STORE.",
+)
+@click.option(
+    "--draws-judged",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Of these per problem, the right ones.",
 )
 @click.option("--draws-scored", type=click.IntRange(1), default=8, show_default=True, help="Per problem.")
 @seed_option
@@ -38,6 +48,7 @@ def analyze(
     guesses: Path | None,
     other_prompt: Path | None,
     reasoning_judge: str | None,
+    draws_judged: int,
     draws_scored: int,
     seed: int,
     verifier: str | None,
@@ -56,13 +67,15 @@ def analyze(
     opened = ProbeStore.open_existing(store)
     counts = opened.counts(verifier)
     k_max = default_ks([counts])[-1]
-    verifier_id = verifier or opened.verifier_ids()[0]
+    verifier_id = opened.require_verifier(verifier)
     result: dict[str, Any] = {"arm": study_arm(measure_store(store, 0, verifier_id), k_max, seed)}
     if base is not None:
         result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
     if scored_by is not None:
         result["scored"] = score(opened, scored_by, draws_scored)
-    result |= more_studies(opened, verifier_id, k_grid(k_max), guesses, other_prompt, reasoning_judge)
+    result |= more_studies(opened, verifier_id, k_grid(k_max), guesses, other_prompt)
+    if reasoning_judge is not None:
+        result["reasoning"] = study_judged(opened, verifier_id, reasoning_judge, draws_judged, seed)
     if notes := store_notes([store, *([base] if base else [])]):
         result["notes"] = notes
     if as_json:
@@ -77,12 +90,10 @@ def more_studies(
     ks: Sequence[int],
     guesses: Path | None,
     other_prompt: Path | None,
-    reasoning_judge: str | None,
 ) -> dict[str, Any]:
-    """Returns the studies that need another store or a judge, those that were asked for."""
-    from probes.results.studies import study_guesses, study_prompts, study_reasoning
+    """Returns the studies that need another store, those that were asked for."""
+    from probes.results.studies import study_guesses, study_prompts
     from probes.store.store import ProbeStore
-    from rlvr.verifiers.custom_worker import imported
 
     found: dict[str, Any] = {}
     if guesses is not None:
@@ -90,9 +101,21 @@ def more_studies(
         found["without_guessable"] = study_guesses(store, verifier_id, guessed, ks)
     if other_prompt is not None:
         found["prompt"] = study_prompts(store, ProbeStore.open_existing(other_prompt), verifier_id, ks)
-    if reasoning_judge is not None:
-        found["reasoning"] = study_reasoning(store, verifier_id, imported(reasoning_judge)[1])
     return found
+
+
+def study_judged(store: "ProbeStore", verifier_id: str, text: str, num_draws: int, seed: int) -> dict[str, Any]:
+    """Returns CoT-pass@k over the first draws of each problem, after a judge has read those with a right answer."""
+    from probes.results.studies import study_reasoning
+    from probes.sampling.reasoning import judge_reasoning, reasoning_judge
+
+    judge, outcomes = reasoning_judge(text), store.outcomes(verifier_id)
+    answers = outcomes.first(min(num_draws, outcomes.num_first(store.plan())))
+    with store.writing(problem_ids=()):
+        num_judged = judge_reasoning(store, answers, judge, show_progress=True)
+    judge.close()
+    study = study_reasoning(answers, store.outcomes(judge.verifier_id), seed)
+    return {"judge": judge.verifier_id, "num_judged_now": num_judged, **study}
 
 
 def score(store: "ProbeStore", model_name: str, num_per_problem: int) -> dict[str, Any]:

@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from probes.analyses.cells import cells_over_steps, expected_cells, four_cells, same_model_null, support
-from probes.analyses.curves import efficiency_gap
+from probes.analyses.curves import curve_rows, efficiency_gap, pass_at_k_curve
 from probes.analyses.extrapolation import extrapolate
 from probes.analyses.guessability import guessable
 from probes.analyses.histogram import accuracy_histogram
 from probes.analyses.prompts import prompt_effect
-from probes.analyses.reasoning import ReasoningJudge, cot_pass_at_k, judge_reasoning
+from probes.analyses.reasoning import cot_pass_at_k, judged_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
 from probes.results.measured import Measured
 from probes.statistics.estimators import Counts, pass_at_k
-from probes.statistics.outcomes import CORRECT
+from probes.statistics.intervals import problem_interval
+from probes.statistics.outcomes import CORRECT, Outcomes
 from probes.statistics.plan import k_grid
 from probes.store.store import ProbeStore
 from rlvr.errors import InputError
@@ -118,23 +117,35 @@ def study_prompts(first: ProbeStore, second: ProbeStore, verifier_id: str, ks: S
     return {"moves": found.moves, "k": found.comparison.rows()}
 
 
-def study_reasoning(store: ProbeStore, verifier_id: str, judge: ReasoningJudge) -> dict[str, Any]:
-    """Returns CoT-pass@k over the first look's draws, with both bounds for what the judge cannot tell."""
-    outcomes = store.outcomes(verifier_id)
-    early = outcomes.first(outcomes.num_first(store.plan()))
-    correct = {
-        key: set(np.flatnonzero(row == CORRECT).tolist())
-        for key, row in zip(early.problem_ids, early.code_PD, strict=True)
-    }
-    problems = {problem.problem_id: problem for problem in store.problems()}
-    judged = judge_reasoning(store.draws(), correct, problems, judge)
-    counts = early.counts()
+def study_reasoning(answers: Outcomes, reasoning: Outcomes, seed: int = 0) -> dict[str, Any]:
+    """Returns CoT-pass@k beside pass@k of the same draws, with both ends for what the judge cannot tell.
+
+    The interval is over problems like these, from the lower end with all unknown draws wrong to the upper end with all
+    of them right.
+
+    Args:
+        answers: of the verifier, of the first draws of each problem.
+        reasoning: of the judge.
+        seed: of the intervals.
+    """
+    judged, counts = judged_reasoning(answers, reasoning), answers.counts()
     ks = k_grid(max(1, counts.largest_k // 4))
     low, high = cot_pass_at_k(counts, judged, list(ks))
-    rows = zip(ks, low.estimate_K.tolist(), high.estimate_K.tolist(), strict=True)
+    lo_K, _ = problem_interval(low.per_problem_PK, counts.cluster_P, seed=seed)
+    _, hi_K = problem_interval(high.per_problem_PK, counts.cluster_P, seed=seed)
+    rows = zip(ks, *(ends.tolist() for ends in (low.estimate_K, high.estimate_K, lo_K, hi_K)), strict=True)
     return {
+        "num_draws": answers.code_PD.shape[1],
+        "num_correct_answers": int((answers.code_PD == CORRECT).sum()),
         "num_right": sum(judged.right.values()),
         "num_unknown": sum(judged.unknown.values()),
-        "num_correct_answers": sum(map(len, correct.values())),
-        "cot_pass@k": {str(k): {"unknown_wrong": lo, "unknown_right": hi} for k, lo, hi in rows},
+        "num_errors": answers.num_errors,
+        "pass@k": {
+            k: {name: row[name] for name in ("estimate", "lo", "hi")}
+            for k, row in curve_rows(pass_at_k_curve(counts, ks, seed=seed)).items()
+        },
+        "cot_pass@k": {
+            str(k): {"unknown_wrong": wrong, "unknown_right": right, "lo": lo, "hi": hi}
+            for k, wrong, right, lo, hi in rows
+        },
     }

@@ -2,6 +2,7 @@
 
     probe      one probe: owed draws, verdicts, storage; read it first
     judging    verdicts of delivered draws, beside the engine where the verifier allows it
+    reasoning  verdicts on the reasoning of right answers
     sample     sampling a store from a model's name, alone or under a launcher
     callback   probing while a trainer trains
     watch      probing the checkpoints of a run as they appear

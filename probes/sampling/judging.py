@@ -8,7 +8,7 @@ it. Any other verifier is called in turn, in the calling thread: it would gain n
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
@@ -79,12 +79,24 @@ def judge(
     """Judges stored draws of these problems that have no verdict or an `error`, or all of them; returns how many."""
     draws = store.draws() if again else store.unjudged(verifier.verifier_id)
     waiting = (draw for draw in draws if draw.problem_id in problems)
+    return judge_draws(store, problems, verifier, waiting, show_progress)
+
+
+def judge_draws(
+    store: ProbeStore,
+    problems: Mapping[str, Problem],
+    verifier: Verifier,
+    waiting: Iterator[Draw],
+    show_progress: bool = False,
+    chunk: int = JUDGE_CHUNK,
+) -> int:
+    """Judges draws, so many in one call, and stores the verdicts of each call; returns how many."""
     num_judged = 0
     with tqdm(desc="verdicts", unit="draw", leave=False, disable=not show_progress) as bar:
-        while chunk := list(islice(waiting, JUDGE_CHUNK)):
-            store.add_verdicts(verifier.verifier_id, verdicts_of(chunk, problems, verifier))
-            num_judged += len(chunk)
-            bar.update(len(chunk))
+        while draws := list(islice(waiting, chunk)):
+            store.add_verdicts(verifier.verifier_id, verdicts_of(draws, problems, verifier))
+            num_judged += len(draws)
+            bar.update(len(draws))
     return num_judged
 
 

@@ -45,7 +45,7 @@ from probes.store.writer_files import WriterFiles
 from rlvr.durable import write_atomically
 from rlvr.errors import RlvrError, StoreDamageError, StoreError
 from rlvr.problems import Problem, ProblemSet
-from rlvr.verifiers.verdicts import Outcome, Verdict
+from rlvr.verifiers.verdicts import Outcome, Verdict, reads_reasoning
 
 MAX_COMPLETION_CHARS = 200_000
 _VERSION = {"format": FORMAT, "needs": NEEDS}
@@ -390,9 +390,9 @@ class ProbeStore:
         return known
 
     def verifier_ids(self) -> list[str]:
-        """Returns the verifiers that have verdicts here, sorted."""
+        """Returns the verifiers that have verdicts on answers here, sorted; those that read reasoning are left out."""
         with self.files.opened("verdicts") as files:
-            return sorted({name for file in files for name in file.verifier_ids()})
+            return sorted({name for file in files for name in file.verifier_ids() if not reads_reasoning(name)})
 
     def require_verifier(self, verifier_id: str | None = None) -> str:
         """Returns the verifier's id if it has verdicts here; the only one where none is given.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 MAX_VERDICT_CHARS = 1000  # of an answer or a reason in a verdict
+REASONING = "reasoning"  # before the id, in brackets, of a verifier that reads the reasoning of right answers
 
 
 class Outcome(StrEnum):
@@ -36,6 +37,11 @@ class Mode(StrEnum):
 def mode_of(verifier_id: str) -> Mode:
     """Returns the mode that a verifier with two modes shows; its id names it."""
     return Mode.STRICT if f"mode={Mode.STRICT}" in verifier_id else Mode.LENIENT
+
+
+def reads_reasoning(verifier_id: str) -> bool:
+    """Returns whether verdicts under this id are about the reasoning of right answers, and not about answers."""
+    return verifier_id.startswith(f"{REASONING}(")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,16 @@ from probes.analyses.extrapolation import _bins, _loss, _shares, extrapolate
 from probes.analyses.guessability import guessable
 from probes.analyses.histogram import BINS, accuracy_histogram
 from probes.analyses.prompts import prompt_effect
-from probes.analyses.reasoning import Judged, cot_pass_at_k, judge_reasoning
+from probes.analyses.reasoning import Judged, cot_pass_at_k, judged_reasoning
 from probes.analyses.reliability import cover_at_tau, g_pass_at_k, mg_pass_at_k, pass_hat_k
+from probes.results.studies import study_reasoning
 from probes.statistics.estimators import Counts, pass_at_k
 from probes.statistics.intervals import problem_interval
+from probes.statistics.outcomes import CORRECT, ERROR, NOT_JUDGED, WRONG, Outcomes
 from probes.statistics.plan import Plan
 from probes.statistics.sequential import stop_probabilities, stopping_points
 from probes.store.arm import Sampling, declared_arm
-from probes.store.draws import Draw
 from rlvr.errors import InputError
-from rlvr.problems import Problem
 
 
 def counts_from(c, n=8, **more):
@@ -223,25 +223,48 @@ def test_correct_draws_that_no_judge_read_are_unknown():
     counts = counts_from([3, 2], n=4)
     low, high = cot_pass_at_k(counts, Judged({}, {}), [1])
     assert (low.estimate_K[0], high.estimate_K[0]) == (0.0, 5 / 8)
-    problem = Problem("1+1", "2")
-    key = problem.problem_id
-    judged = judge_reasoning([Draw(key, 0, "read", 1, False, "x")], {key: {0, 1, 2}}, {key: problem}, lambda *_: False)
-    assert (judged.right, judged.unknown) == ({key: 0}, {key: 2})
+    judged = judged_reasoning(coded([CORRECT] * 3), coded([WRONG, NOT_JUDGED, NOT_JUDGED]))
+    assert (judged.right, judged.unknown) == ({"p": 0}, {"p": 2})
 
 
 def test_cot_pass_at_k_bounds_what_the_judge_cannot_tell():
-    problem = Problem("1+1", "2")
-    key = problem.problem_id
-    said = {"right": True, "lucky": False, "unclear": None}
-    draws = [Draw(key, index, text, 1, False, "x") for index, text in enumerate(["right", "lucky", "unclear", "wrong"])]
-    judged = judge_reasoning(draws, {key: {0, 1, 2}}, {key: problem}, lambda _, text: said[text])
-    assert (judged.right, judged.unknown) == ({key: 1}, {key: 1})
-    counts = Counts((key,), np.array([4]), np.array([3]))
+    judged = judged_reasoning(coded([CORRECT, CORRECT, CORRECT, WRONG]), coded([CORRECT, WRONG, ERROR, CORRECT]))
+    assert (judged.right, judged.unknown) == ({"p": 1}, {"p": 1})
+    counts = Counts(("p",), np.array([4]), np.array([3]))
     low, high = cot_pass_at_k(counts, judged, [1, 2])
     assert low.estimate_K.tolist() == [1 / 4, 1 / 2]
     assert high.estimate_K.tolist() == pytest.approx([2 / 4, 5 / 6])
     with pytest.raises(InputError, match="more draws were judged"):
         cot_pass_at_k(replace(counts, c_P=np.array([1])), judged, [1])
+
+
+def test_an_answer_that_the_verifier_failed_to_judge_is_unknown_too():
+    """It was left out of both ends before."""
+    answers, reasoning = coded([CORRECT, ERROR, WRONG, WRONG]), coded([CORRECT, NOT_JUDGED, NOT_JUDGED, NOT_JUDGED])
+    low, high = cot_pass_at_k(answers.counts(), judged_reasoning(answers, reasoning), [1])
+    assert (low.estimate_K[0], high.estimate_K[0]) == (1 / 4, 2 / 4)
+
+
+def test_a_study_of_reasoning_has_both_ends_within_its_interval():
+    """30 problems with 8 draws: 4 right answers, of which 2 have right reasoning and 1 could not be judged."""
+    answers = coded(*[[CORRECT] * 4 + [WRONG] * 4] * 30)
+    reasoning = coded(*[[CORRECT, CORRECT, ERROR, WRONG] + [NOT_JUDGED] * 4] * 30)
+    found = study_reasoning(answers, reasoning)
+    assert (found["num_draws"], found["num_correct_answers"]) == (8, 120)
+    assert (found["num_right"], found["num_unknown"], found["num_errors"]) == (60, 30, 0)
+    assert list(found["cot_pass@k"]) == list(found["pass@k"]) == ["1", "2"]
+    row = found["cot_pass@k"]["1"]
+    assert (row["unknown_wrong"], row["unknown_right"], found["pass@k"]["1"]["estimate"]) == (2 / 8, 3 / 8, 4 / 8)
+    assert row["lo"] <= row["unknown_wrong"] < row["unknown_right"] <= row["hi"]
+    assert found["cot_pass@k"]["2"]["unknown_wrong"] == pytest.approx(1 - 15 / 28)
+    sure = study_reasoning(answers, coded(*[[CORRECT, CORRECT, WRONG, WRONG] + [NOT_JUDGED] * 4] * 30))
+    assert sure["cot_pass@k"]["1"]["hi"] < row["hi"], "what could not be judged widens the interval"
+
+
+def coded(*rows):
+    """The outcomes of problems, the first of which is p."""
+    names = ("p", *(f"p{n}" for n in range(1, len(rows))))
+    return Outcomes(names, (None,) * len(rows), np.array(rows, dtype=np.int8))
 
 
 def test_a_prompt_that_moves_pass_at_1_is_told_and_other_models_are_refused():

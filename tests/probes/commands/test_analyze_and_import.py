@@ -1,12 +1,14 @@
 """`probes analyze` and `probes import` as a person runs them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from probes.cli import main
+from tests.rlvr.verifiers.remote.servers import chat, serving
 
 DATA = Path(__file__).parents[1] / "importers" / "data"
 
@@ -56,6 +58,7 @@ def test_analyze_prints_every_study_of_an_arm_and_of_a_pair(stores):
 
 def test_guessable_problems_another_prompt_and_a_judge_of_reasoning(stores, tmp_path):
     base, rl = stores
+    rl = shutil.copytree(rl, tmp_path / "rl")
     value = run_json(
         "analyze", rl, "--guesses", base, "--reasoning-judge", "tests.length_verifier:even_length", "--other-prompt", rl
     )
@@ -65,10 +68,60 @@ def test_guessable_problems_another_prompt_and_a_judge_of_reasoning(stores, tmp_
     reasoning = value["reasoning"]
     assert reasoning["num_right"] <= reasoning["num_correct_answers"]
     assert list(reasoning["cot_pass@k"]) == ["1", "2", "4", "8"]
+    assert reasoning["num_judged_now"] == reasoning["num_correct_answers"]
     result = run("analyze", rl, "--other-prompt", base)
     assert result.exit_code == 2
     assert "the arms differ in weights too" in result.stderr
     assert run("analyze", rl, "--reasoning-judge", "tests.length_verifier:nothing").exit_code == 2
+
+
+def test_a_model_reads_the_reasoning_of_right_answers_once(stores, tmp_path, monkeypatch):
+    """The server fails on some draws: they widen the interval, and the next run asks for them only."""
+    store = shutil.copytree(stores[1], tmp_path / "rl")
+    before = run_json("estimate", store)
+    fails = True
+
+    def behave(number, body):
+        if fails and number % 5 == 4:
+            return (400, b"no", {})
+        return chat(json.dumps({"verdict": "correct" if number % 2 else "wrong"}))
+
+    with serving(behave) as server:
+        monkeypatch.setenv("RLVR_JUDGE_BASE_URL", server.url)
+        command = ("analyze", store, "--reasoning-judge", "judge?rubric=reasoning&model=m", "--draws-judged", 8)
+        found = run_json(*command)["reasoning"]
+        assert found["judge"].startswith("reasoning(judge@1?rubric=")
+        assert found["judge"].endswith("&think=off)")
+        assert found["num_draws"] == 8
+        assert 0 < found["num_judged_now"] == found["num_correct_answers"] <= 15 * 8
+        assert 0 < found["num_unknown"] < found["num_correct_answers"]
+        row, sure = found["cot_pass@k"]["1"], found["pass@k"]["1"]
+        assert row["lo"] < row["unknown_wrong"] < row["unknown_right"] < sure["estimate"]
+        fails = False
+        again = run_json(*command)["reasoning"]
+        assert (again["num_judged_now"], again["num_unknown"]) == (found["num_unknown"], 0)
+        num_asked = len(server.bodies)
+        assert run_json(*command)["reasoning"]["num_judged_now"] == 0
+        assert len(server.bodies) == num_asked
+    assert run_json("estimate", store) == before, "verdicts on reasoning are not verdicts on answers"
+    assert run("doctor", store).output.count("owed") == run("doctor", stores[1]).output.count("owed")
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        ("judge?model=m", "judges answers; add rubric=reasoning"),
+        ("judge?model=m&rubric=answer", "judges answers; add rubric=reasoning"),
+        ("judge?model=m&rubric=reasoning&think=on", "takes no think"),
+        ("judge?model=m&rubric=reasoning", "set RLVR_JUDGE_BASE_URL"),
+    ],
+)
+def test_a_judge_that_cannot_read_reasoning_is_refused(stores, judge, said, monkeypatch):
+    for name in ("RLVR_JUDGE_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    result = run("analyze", stores[1], "--reasoning-judge", judge)
+    assert result.exit_code == 2
+    assert said in result.stderr
 
 
 @pytest.mark.slow
