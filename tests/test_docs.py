@@ -44,6 +44,10 @@ ELSEWHERE = {
     "srun": "needs Slurm; what it starts is the accelerate command before it",
     "accelerate launch ...": "words of another command on the same page",
     "accelerate launch --config_file recipes/accelerate/zero3-two-nodes.yaml": "needs two nodes; tests parse the file",
+    "python my_service.py": "tests/rlvr/verifiers/remote/test_remote_verifiers_page.py runs it with its rows",
+    "rlvr verify --verifier 'http": "the same test",
+    "rlvr verify --verifier 'judge": "the same test, with a server",
+    "probes analyze tuned --reasoning-judge": "the same test, with a server",
     "rlvr verify --verifier my_project": "tests/rlvr/verifiers/test_your_own_verifier_page.py runs it with its files",
 }
 
