@@ -9,6 +9,7 @@
     overhead    a probe of the testbed with its verifier against the same probe with one that only says wrong
     evaluated   distinct answers a second to families of reasoning-gym whose scorers evaluate, in the sandbox
     own         seconds of 512 calls of an async verifier of one's own, each of which waits for a second
+    judge       seconds of 512 calls of `judge`, each of which a local server answers after a second
 
 One part alone: `--only hostile`. Record the completions anew from a store of draws:
 
@@ -18,13 +19,16 @@ One part alone: `--only hostile`. Record the completions anew from a store of dr
 import argparse
 import json
 import logging
+import os
 import random
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +220,46 @@ def bench_own(num: int = 512, concurrency: int = 64) -> dict[str, float]:
     return {"num": num, "concurrency": concurrency, "s": seconds, "num_correct": sum(v.correct for v in verdicts)}
 
 
+class _Waits(BaseHTTPRequestHandler):
+    """A judge that takes a second to say that an answer is right."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answers one call."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(1)
+        choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": '{"verdict": "correct"}'}}
+        content = json.dumps({"choices": [choice]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    """A server to which many clients connect at once."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+def bench_judge(num: int = 512, concurrency: int = 64) -> dict[str, float]:
+    """Returns the seconds of calls of a judge."""
+    server = _Server(("127.0.0.1", 0), _Waits)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    os.environ["RLVR_JUDGE_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
+    verifier = make_verifier(f"judge?model=m&concurrency={concurrency}")
+    start = time.perf_counter()
+    verdicts = verifier.verify([(Problem("q", "1"), str(number)) for number in range(num)])
+    seconds = time.perf_counter() - start
+    server.shutdown()
+    return {"num": num, "concurrency": concurrency, "s": seconds, "num_correct": sum(v.correct for v in verdicts)}
+
+
 class _SaysWrong:
     """A verifier that costs nothing."""
 
@@ -267,6 +311,7 @@ def bench_verifiers(golds: Sequence[str] = (), only: str | None = None, num_roun
         "killed": bench_killed,
         "evaluated": bench_evaluated,
         "own": bench_own,
+        "judge": bench_judge,
         "overhead": lambda: bench_overhead(num_rounds),
     }
     if golds:

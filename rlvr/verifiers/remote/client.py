@@ -10,10 +10,13 @@ import json
 import logging
 import os
 import random
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import httpx
@@ -90,12 +93,17 @@ class Remote:
 
         return _run(asked())
 
+    @cached_property
+    def trusted(self) -> ssl.SSLContext:
+        """Certificates; reading them takes longer than a request."""
+        return httpx.create_ssl_context()
+
     def client(self) -> httpx.AsyncClient:
-        """Returns a client that does not leave the server's origin."""
+        """Returns a client of one connection that does not leave the server's origin."""
         return httpx.AsyncClient(
+            verify=self.trusted,
             headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
-            timeout=httpx.Timeout(self.deadline_s, connect=min(CONNECT_S, self.deadline_s), pool=None),
-            limits=httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency),
+            timeout=httpx.Timeout(self.deadline_s, connect=min(CONNECT_S, self.deadline_s)),
             follow_redirects=True,
             event_hooks={"response": [_refuse_other_origins]},
         )
@@ -109,13 +117,17 @@ class Remote:
 class Session:
     """The requests of one batch, in one event loop.
 
+    Each has a client of its own meanwhile: httpx looks through all connections of a client for each request, which at
+    64 of them takes longer than all else.
+
     A request that fails on all attempts while no other succeeds shows that the server is down: what has not been sent
     by then fails at once, so that an outage costs a batch one deadline and not one for each request.
     """
 
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
-        self._client = remote.client()
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
         self._slots = asyncio.Semaphore(remote.concurrency)
         self._given_up = ""
         self._last_reply = 0.0
@@ -124,7 +136,8 @@ class Session:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
     async def get(self) -> Any:
         """Returns the JSON that the server answers to a GET; raises `RemoteError`."""
@@ -153,8 +166,8 @@ class Session:
             content = None if body is None else json.dumps(body).encode()
             began, failures = time.monotonic(), ["sent no whole reply"]
             try:
-                async with asyncio.timeout(self.remote.deadline_s):
-                    reply = await self._attempts(method, content, failures)
+                async with asyncio.timeout(self.remote.deadline_s), self._a_client() as client:
+                    reply = await self._attempts(client, method, content, failures)
             except TimeoutError:
                 reason = self.remote.shown(f"{failures[-1]}; given up after {self.remote.deadline_s:g} s")
                 if shows_outage and self._last_reply < began:
@@ -163,12 +176,26 @@ class Session:
             self._last_reply = time.monotonic()
             return reply
 
-    async def _attempts(self, method: str, content: bytes | None, failures: list[str]) -> Any:
+    @asynccontextmanager
+    async def _a_client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Gives a client that no other request uses meanwhile."""
+        if not self._idle:
+            self._idle.append(self.remote.client())
+            self._clients.append(self._idle[-1])
+        client = self._idle.pop()
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
+
+    async def _attempts(
+        self, client: httpx.AsyncClient, method: str, content: bytes | None, failures: list[str]
+    ) -> Any:
         """Returns the first reply; raises `TimeoutError` where the next attempt would come after the deadline."""
         until = time.monotonic() + self.remote.deadline_s
         while True:
             try:
-                return await self._attempt(method, content)
+                return await self._attempt(client, method, content)
             except TransientError as error:
                 failures.append(str(error))
                 backoff_s = BACKOFF_S * 2.0 ** min(len(failures) - 2, MAX_DOUBLINGS)
@@ -177,11 +204,11 @@ class Session:
                 raise TimeoutError
             await asyncio.sleep(wait_s)
 
-    async def _attempt(self, method: str, content: bytes | None) -> Any:
+    async def _attempt(self, client: httpx.AsyncClient, method: str, content: bytes | None) -> Any:
         """Returns the JSON of one reply."""
         headers = {} if content is None else {"Content-Type": "application/json"}
         try:
-            async with self._client.stream(method, self.remote.url, content=content, headers=headers) as response:
+            async with client.stream(method, self.remote.url, content=content, headers=headers) as response:
                 payload = await self._whole(response)
         except httpx.TransportError as error:
             raise TransientError(f"is not reached: {type(error).__name__}: {error}") from None
@@ -215,8 +242,8 @@ class Session:
         return RemoteError(self.remote.shown(reason))
 
 
-def base_url(text: str, field: str, shows_it: bool = True) -> str:
-    """Returns the URL of a server without a final slash.
+def checked_url(text: str, field: str, shows_it: bool = True) -> str:
+    """Returns the URL of a server as it was given.
 
     Args:
         text: as it was given.
@@ -235,7 +262,7 @@ def base_url(text: str, field: str, shows_it: bool = True) -> str:
         raise RecipeError(f"{field}: holds a user or a password; take it out, and set the token in the environment.")
     if url.scheme not in ("http", "https") or not url.host:
         raise RecipeError(f"{field}:{shown or ' is no such URL'}; expected a URL such as http://HOST:PORT/PATH.")
-    return text.rstrip("/") if not url.query else text
+    return text
 
 
 def token_of(variable: str) -> str:

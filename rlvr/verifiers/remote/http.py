@@ -25,7 +25,7 @@ from rlvr.verifiers.remote.client import (
     Remote,
     RemoteError,
     Session,
-    base_url,
+    checked_url,
     token_of,
 )
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
@@ -79,7 +79,7 @@ class HttpVerifier:
         """Returns the verifier of a recipe's `http?url=...&concurrency=...&deadline=...&batch=...`."""
         spec.only("url", "concurrency", "deadline", "batch", "threshold")
         return cls(
-            base_url(spec.options.get("url", ""), f"{spec.field}: url"),
+            checked_url(spec.options.get("url", ""), f"{spec.field}: url"),
             concurrency=spec.integer("concurrency", at_least=1, at_most=MAX_CONCURRENCY) or CONCURRENCY,
             deadline_s=spec.number("deadline", default=DEADLINE_S, above=0, at_most=MAX_DEADLINE_S),
             batch=spec.integer("batch", at_least=1, at_most=MAX_BATCH) or BATCH,

@@ -31,7 +31,7 @@ from rlvr.verifiers.remote.client import (
     Remote,
     RemoteError,
     Session,
-    base_url,
+    checked_url,
     token_of,
 )
 from rlvr.verifiers.remote.rubric import messages, rubric_of
@@ -87,7 +87,9 @@ class JudgeVerifier:
     ) -> None:
         url, token = server_of_environment()
         self.rubric, self.model, self.threshold, self.max_tokens = rubric, model, threshold, max_tokens
-        self._remote = Remote(f"{url}/chat/completions", "the judge's server", token, concurrency, deadline_s)
+        self._remote = Remote(
+            f"{url.rstrip('/')}/chat/completions", "the judge's server", token, concurrency, deadline_s
+        )
         self._memory: Memory[str] = Memory()
         self._kept = cache and Judgements(cache)
         name = quote(model, safe="/:@ ")
@@ -174,7 +176,7 @@ def server_of_environment() -> tuple[str, str]:
         variable = f"{owner}_BASE_URL"
         if url := os.environ.get(variable, "").strip():
             token = token_of(f"{OWN}_API_KEY") or (token_of(f"{OPENAI}_API_KEY") if owner == OPENAI else "")
-            return base_url(url, variable, shows_it=False), token
+            return checked_url(url, variable, shows_it=False), token
     raise RecipeError(
         f"verifier: judge needs a server of the OpenAI protocol; set {OWN}_BASE_URL, for example http://HOST:PORT/v1, "
         f"and {OWN}_API_KEY where it asks for a key."

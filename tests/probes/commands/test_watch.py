@@ -12,6 +12,7 @@ from probes.store.index import ProbeIndex
 from rlvr.cli import main as rlvr_main
 from tests import forked
 from tests.limits import HANG_S
+from tests.rlvr.verifiers.remote.servers import chat, serving
 
 ROOT = Path(__file__).parents[3]
 VERIFIER = ("--verifier", "tests.length_verifier:even_length")
@@ -102,6 +103,20 @@ def test_what_runs_code_is_never_taken_from_a_manifest(verifier, tmp_path, monke
     assert f"wishes for the verifier {verifier!r}" in result.output
     assert f"give --verifier {verifier!r}" in result.output
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "verifier", ["judge?model=m", "http?url=URL", "fault?of=http&url=URL", "fault?of=judge&model=m"]
+)
+def test_a_server_is_never_taken_from_a_manifest(verifier, tmp_path, monkeypatch):
+    with serving(lambda *_: chat('{"verdict": "correct"}')) as server:
+        monkeypatch.setenv("RLVR_JUDGE_BASE_URL", server.url)
+        recipe = {"verifier": verifier.replace("URL", server.url), "probe_problems": "countdown:probe?num=2"}
+        (tmp_path / "manifest.json").write_text(json.dumps({"format": "rlvr.run/1", "recipe": recipe}))
+        result = run("watch", tmp_path, "--once")
+        assert result.exit_code == 2
+        assert "or sends answers to a server" in result.output
+        assert server.paths == []
 
 
 def test_trust_in_a_models_code_is_never_taken_from_a_manifest(tmp_path):

@@ -36,6 +36,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        self.server.paths.append(self.path)
         self.send(self.server.introduction)
 
     def do_POST(self):
