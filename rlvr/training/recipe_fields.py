@@ -88,7 +88,7 @@ class RunArguments:
     verifier: str | None = field(
         default=None,
         metadata={
-            "help": "choice, code, countdown, exact, fault, math, numeric, reasoning_gym, or "
+            "help": "choice, code, countdown, exact, fault, http, judge, math, numeric, reasoning_gym, or "
             "package.module:function(problem, completion); options as ?key=value&..."
         },
     )

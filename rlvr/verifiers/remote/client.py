@@ -30,6 +30,7 @@ MAX_DEADLINE_S = 24 * 3600.0
 MAX_CONCURRENCY = 1024
 MAX_REPLY_BYTES = 8 * 1024**2
 MAX_SAID_CHARS = 200  # of what a server says about a failure
+MAX_SECRET_CHARS = 4096
 CONNECT_S, BACKOFF_S, MAX_DOUBLINGS, MAX_RETRY_AFTER_S = 10.0, 0.5, 6, 120.0
 TRANSIENT = {408, 409, 425, 429}  # of the 4xx statuses, those that another attempt can cure
 
@@ -109,9 +110,17 @@ class Remote:
         )
 
     def shown(self, text: str) -> str:
-        """Returns text of the server, or about it, in one bounded line without secrets."""
-        text = text.replace(self.token, "***") if self.token else text
-        return one_line(f"{self.name} {without_secrets(text)}")
+        """Returns what the server did, in one bounded line that names it and has no secrets."""
+        return one_line(f"{self.name} {self.without_token(text)}")
+
+    def excerpt(self, payload: bytes | bytearray) -> str:
+        """Returns the start of what a server sent; secrets are hidden before the cut, which could halve one."""
+        text = payload[: MAX_SAID_CHARS + MAX_SECRET_CHARS].decode(errors="replace")
+        return self.without_token(text)[:MAX_SAID_CHARS]
+
+    def without_token(self, text: str) -> str:
+        """Returns text in which the token, and what looks like a secret, is hidden."""
+        return without_secrets(text.replace(self.token, "***") if self.token else text)
 
 
 class Session:
@@ -214,11 +223,11 @@ class Session:
             raise TransientError(f"is not reached: {type(error).__name__}: {error}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._refusal(f"sent what is no reply: {type(error).__name__}: {error}") from None
-        said = f"answered {response.status_code}: {payload[: 4 * MAX_SAID_CHARS].decode(errors='replace')}"
+        said = f"answered {response.status_code}: {self.remote.excerpt(payload)}"
         if response.status_code in TRANSIENT or response.status_code >= 500:
-            raise TransientError(said[:MAX_SAID_CHARS], seconds_asked(response.headers))
+            raise TransientError(said, seconds_asked(response.headers))
         if not response.is_success:
-            raise self._refusal(said[:MAX_SAID_CHARS])
+            raise self._refusal(said)
         return self._json(bytes(payload))
 
     async def _whole(self, response: httpx.Response) -> bytearray:
@@ -235,8 +244,7 @@ class Session:
         try:
             return json.loads(payload, parse_constant=_no_constant)
         except (ValueError, RecursionError):
-            shown = payload[:MAX_SAID_CHARS].decode(errors="replace")
-            raise self._refusal(f"sent what is not JSON: {shown}") from None
+            raise self._refusal(f"sent what is not JSON: {self.remote.excerpt(payload)}") from None
 
     def _refusal(self, reason: str) -> RemoteError:
         return RemoteError(self.remote.shown(reason))
