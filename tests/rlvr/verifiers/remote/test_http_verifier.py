@@ -1,6 +1,7 @@
 """The verifier that runs elsewhere, against services that are really started and keep the protocol or do not."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -161,6 +162,7 @@ def test_as_many_requests_at_a_time_as_asked_for():
 
     def behave(number, body):
         together.wait(HANG_S)
+        time.sleep(0.2)  # in which one more would come
         return same(number, body)
 
     with serving(behave, SERVICE) as server:
