@@ -2,6 +2,7 @@
 
     types          `Problem`, `ProblemSet`, content hashes
     loaders        from a recipe's string to a problem set: JSONL, Hub data sets, generators
+    published      rows of code problems as data sets publish them
     spec           `name?key=value&...`, the form of such strings
     prompts        rendering for base and chat models, the stop rule
     countdown, humaneval, reasoning_gym    problem sets that are generated or come from a package

@@ -1,12 +1,14 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
 Owns: which locations there are, the joint ` + `, the column rules, and the messages for rows that break them.
-Does not own: options (`rlvr.problems.spec`), the types (`rlvr.problems.types`), what is generated or packaged
-(`rlvr.problems.countdown`, `rlvr.problems.humaneval`, `rlvr.problems.reasoning_gym`).
+Does not own: options (`rlvr.problems.spec`), the types (`rlvr.problems.types`), rows of code problems as data sets
+publish them (`rlvr.problems.published`), what is generated or packaged (`rlvr.problems.countdown`,
+`rlvr.problems.humaneval`, `rlvr.problems.reasoning_gym`).
 
 A location is a JSONL file, `countdown:<split>`, `humaneval`, `reasoning_gym:<family>`, or a data set of the Hugging
 Face Hub (`name` or `org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and
-optionally `cluster` and `meta`. A `problem_id` column is ignored, because identity comes from content.
+optionally `cluster` and `meta`; or the columns of a published set of code problems. A `problem_id` column is ignored,
+because identity comes from content.
 """
 
 import json
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import ProblemError
+from rlvr.problems.published import SCHEMAS, published_problem
 from rlvr.problems.spec import Spec, parse_spec
 from rlvr.problems.types import Problem, ProblemSet
 
@@ -168,12 +171,16 @@ def _parse_row(row: object, where: str) -> Problem:
         raise ProblemError(
             f"{where}: saw {kind_of(row)}, expected an object with `problem` or `question`, and `answer`."
         )
-    problem = Problem(
-        question=_question(row, where),
-        answer=parse_answer(row, where),
-        meta=_optional(row, "meta", Mapping, {}, where),
-        cluster=_optional(row, "cluster", str, None, where),
-    )
+    try:
+        published = published_problem(row)
+    except ValueError as error:
+        raise ProblemError(f"{where}: {error}; correct or remove the row.") from None
+    cluster = _optional(row, "cluster", str, None, where)
+    if published is not None:
+        problem = replace(published, cluster=cluster)
+    else:
+        meta = _optional(row, "meta", Mapping, {}, where)
+        problem = Problem(_question(row, where), parse_answer(row, where), meta, cluster)
     try:
         _ = problem.problem_id, (problem.question + problem.answer).encode()  # no tokenizer takes a lone surrogate
     except (TypeError, ValueError, RecursionError) as error:
@@ -198,7 +205,10 @@ def parse_answer(row: Mapping[str, Any], where: str) -> str:
     """Returns the gold answer as text: numbers are written out, GSM8K's solution is reduced to what `####` marks."""
     value = row.get("answer")
     if value is None:
-        raise ProblemError(f"{where}: {_columns(row)}, expected `answer`; rename or fill the column.")
+        names = ", ".join(schema.name for schema in SCHEMAS)
+        raise ProblemError(
+            f"{where}: {_columns(row)}, expected `answer`, or the columns of {names}; rename or fill the column."
+        )
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ProblemError(f"{where}: `answer` is {kind_of(value)}, expected text or a number; convert the column.")
     text = value if isinstance(value, str) else _number_text(value, where)

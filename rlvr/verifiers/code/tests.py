@@ -1,31 +1,44 @@
-r"""Tests of a code problem, and programs of a completion: what the code verifier reads before it runs anything.
+r"""Tests of a code problem as typed parts: what the code verifier reads before it runs anything.
 
-Owns: the formats of `problem.meta`, the text that is taken for the program.
-Does not own: running and judging (`rlvr.verifiers.code.verifier`).
+Owns: the formats of `problem.meta`, and the sources that a program consists of.
+Does not own: what is taken for the program (`rlvr.verifiers.code.extraction`), columns of published data sets
+(`rlvr.verifiers.code.published`, `rlvr.verifiers.code.modules`), running and judging (`rlvr.verifiers.code.verifier`).
 
-Four formats, each in the field's style:
+The formats, each in the field's style:
 
-- HumanEval: `test` (defines `check(candidate)`), `entry_point`, `prompt`;
-- MBPP: `test_list` (asserts), and optionally `test_setup_code`, `test_imports`;
-- APPS and LiveCodeBench, scripts: `inputs` and `outputs`, one text (or list of lines) for each test;
+- HumanEval and HumanEval+: `test` (defines `check(candidate)`), `entry_point`, `prompt`;
+- EvalPlus's own files: `base_input`, `plus_input`, `canonical_solution`, `entry_point`, `prompt`;
+- MBPP: `test_list` (asserts), and optionally `test_setup_code`, `test_imports`; MBPP+: also `test`, a script;
+- KodCode: `test` alone, a module in pytest's style;
+- APPS, TACO and LiveCodeBench, scripts: `inputs` and `outputs`, one text (or list of lines) for each test;
 - the same with `fn_name`: inputs are lists of arguments and outputs results; or texts, with one JSON value a line.
 """
 
 import ast
 import builtins
+import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr.problems import Problem
+from rlvr.verifiers.code import beside_tests
+from rlvr.verifiers.code.checker import checker_of
+from rlvr.verifiers.code.compare import Expected, Kept
+from rlvr.verifiers.code.extraction import defines, program_text
+from rlvr.verifiers.code.imports import usual_imports
+from rlvr.verifiers.code.modules import read_module
+from rlvr.verifiers.code.published import Pairs, evalplus_sources, pairs_of
 
 MAX_PROGRAM_CHARS = 65_536
 
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
-_PYTHON_NAMES = ("python", "python3", "py")
 _STOP_LINE = re.compile(r"^(?:class|def|#|@|if|print|```)", re.MULTILINE)
+_NUMPY = re.compile(r"^[ \t]*import[ \t]+numpy(?:[ \t]+as[ \t]+(\w+))?", re.MULTILINE)
+_STAND_IN = {"ndarray", "float32", "float64", "isclose", "allclose", "testing", "testing.assert_allclose"}
+_BESIDE = f"__beside__ = {{'__name__': 'beside_tests'}}\nexec({inspect.getsource(beside_tests)!r}, __beside__)\n"
+_AGREE = f"{_BESIDE}__agree__ = __beside__['agree']\n"
 
 
 @dataclass(frozen=True)
@@ -37,35 +50,79 @@ class CallTests:
         names: functions of the program that the tests use.
         tests: sources; one that raises has failed.
         replaces: the program's functions take the place of what the setup defines under their names.
+        gives_imports: the program may use the standard library's usual names without importing them.
     """
 
     setup: str
     names: tuple[str, ...]
     tests: tuple[str, ...]
     replaces: bool = False
+    gives_imports: bool = False
+
+    def each(self) -> "Iterator[CallTests]":
+        """Yields the tests one by one."""
+        return (replace(self, tests=(test,)) for test in self.tests)
 
 
 @dataclass(frozen=True)
 class ScriptTests:
-    """Tests that run the program: pairs of standard input and expected standard output."""
+    """Tests that run the program.
 
-    pairs: tuple[tuple[str, str], ...]
+    Attributes:
+        pairs: standard input, and what is expected of standard output.
+        checker: source of `check(given, output, expected)`, which judges in place of comparison; or empty.
+    """
+
+    pairs: tuple[tuple[str, Expected | Kept], ...]
+    checker: str = ""
+
+    def each(self) -> "Iterator[ScriptTests]":
+        """Yields the tests one by one."""
+        return (replace(self, pairs=(pair,)) for pair in self.pairs)
 
 
-def tests_of(problem: Problem) -> CallTests | ScriptTests:
+def tests_of(problem: Problem, tolerance: float) -> CallTests | ScriptTests:
     """Returns the tests of a problem.
+
+    Args:
+        problem: its meta is read.
+        tolerance: of floats in results and of numbers in outputs, where the row has no `atol` of its own.
 
     Raises:
         ValueError: its meta is in none of the formats.
     """
     meta = problem.meta
+    if "base_input" in meta and "canonical_solution" in meta:
+        return _evalplus_tests(meta)
     if "test" in meta and "entry_point" in meta:
         return _humaneval_tests(meta)
     if "test_list" in meta:
         return _assert_tests(meta)
-    if "inputs" in meta and "outputs" in meta:
-        return _pair_tests(meta)
-    raise ValueError("meta has neither test and entry_point, nor test_list, nor inputs and outputs")
+    if "test" in meta:
+        return _module_tests(_text(meta, "test"))
+    pairs = pairs_of(meta)
+    if pairs is not None:
+        return _pair_tests(pairs, _tolerance_of(meta, tolerance), checker_of(meta))
+    raise ValueError(
+        "meta has neither test, nor test_list, nor base_input, nor public_test_cases, nor input_output, nor inputs and "
+        "outputs"
+    )
+
+
+def _tolerance_of(meta: Mapping[str, Any], default: float) -> float:
+    """Returns a row's own tolerance, or the default."""
+    value = meta.get("atol")
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError("atol is not a number of at least 0")
+    return float(value)
+
+
+def _evalplus_tests(meta: Mapping[str, Any]) -> CallTests:
+    """Returns the tests of a row of EvalPlus's own files."""
+    setup, name, tests = evalplus_sources(meta)
+    return CallTests(_AGREE + setup, (name,), tests)
 
 
 def _humaneval_tests(meta: Mapping[str, Any]) -> CallTests:
@@ -73,7 +130,29 @@ def _humaneval_tests(meta: Mapping[str, Any]) -> CallTests:
     prompt, test, name = _text(meta, "prompt"), _text(meta, "test"), _text(meta, "entry_point")
     if not name.isidentifier():
         raise ValueError("entry_point is not a name")
-    return CallTests(setup=f"{prompt}\n\n{test}", names=(name,), tests=(f"check({name})",), replaces=True)
+    setup = f"{_numpy_for(test)}{prompt}\n\n{test}"
+    return CallTests(setup=setup, names=(name,), tests=(f"check({name})",), replaces=True)
+
+
+def _numpy_for(test: str) -> str:
+    """Returns the source that gives numpy's stand-in to a test that it serves; another test needs numpy itself."""
+    found = _NUMPY.search(test)
+    if found is None:
+        return ""
+    alias = found[1] or "numpy"
+    used = set(re.findall(rf"\b{alias}\.(testing\.\w+|\w+)", test))
+    return f"{_BESIDE}__beside__['give_numpy']()\n" if used <= _STAND_IN else ""
+
+
+def _module_tests(source: str) -> CallTests:
+    """Returns the tests of a module in pytest's style."""
+    module = read_module(source)
+    setup = (
+        f"{_numpy_for(source)}{_BESIDE}__beside__['give_pytest']()\n{module.imports}\n"
+        f"__setup__ = {module.source!r}\n__tests__ = __beside__['TestModule'](__setup__, globals())\n"
+    )
+    tests = tuple(f"__tests__.run({name!r})" for name in module.tests)
+    return CallTests(setup, module.names, tests or (module.source,))
 
 
 def _text(meta: Mapping[str, Any], key: str) -> str:
@@ -85,7 +164,10 @@ def _text(meta: Mapping[str, Any], key: str) -> str:
 
 
 def _assert_tests(meta: Mapping[str, Any]) -> CallTests:
-    """Returns MBPP's asserts; names that neither they nor their setup define are the program's functions."""
+    """Returns MBPP's asserts, or MBPP+'s script in their place.
+
+    Names that neither the asserts nor their setup define are the program's functions.
+    """
     tests, imports = meta["test_list"], meta.get("test_imports") or []
     if not _texts(tests) or not tests or not _texts(imports):
         raise ValueError("test_list or test_imports is not a list of texts")
@@ -95,6 +177,9 @@ def _assert_tests(meta: Mapping[str, Any]) -> CallTests:
     except SyntaxError as error:
         raise ValueError(f"a test is not Python ({error.msg})") from None
     names = used - set(dir(builtins)) or used  # a program may define a function called sum
+    script = _text(meta, "test")
+    if script:
+        setup, tests = _numpy_for(script) + setup, [script]
     return CallTests(setup, tuple(sorted(names)), tuple(tests))
 
 
@@ -122,20 +207,22 @@ def _defined_names(sources: Sequence[str]) -> set[str]:
     return found
 
 
-def _pair_tests(meta: Mapping[str, Any]) -> CallTests | ScriptTests:
+def _pair_tests(pairs: Pairs, tolerance: float, checker: str) -> CallTests | ScriptTests:
     """Returns the tests of inputs and outputs."""
-    inputs, outputs, name = meta["inputs"], meta["outputs"], meta.get("fn_name")
-    if not isinstance(inputs, Sequence) or not isinstance(outputs, Sequence) or len(inputs) != len(outputs):
-        raise ValueError("inputs and outputs are not lists of one length")
-    if not inputs:
-        raise ValueError("there is no test")
-    if name is None:
+    both = list(zip(pairs.inputs, pairs.outputs, strict=True))
+    if pairs.name is None:
         return ScriptTests(
-            tuple((_lines(given), _lines(wanted)) for given, wanted in zip(inputs, outputs, strict=True))
+            tuple((_lines(given), Expected(_lines(wanted), tolerance)) for given, wanted in both), checker
         )
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError("fn_name is not a name")
-    return CallTests("", (name,), tuple(_call_test(name, *pair) for pair in zip(inputs, outputs, strict=True)))
+    setup = _AGREE
+    if checker:
+        setup = f"{_BESIDE}__passes__ = __beside__['passes']\n__checker__ = {{}}\nexec({checker!r}, __checker__)\n"
+    name = pairs.name
+    tests = [
+        _checked_call(name, *_call(*pair)) if checker else _compared_call(name, *_call(*pair), tolerance)
+        for pair in both
+    ]
+    return CallTests(setup, (name,), tuple(tests), gives_imports=True)
 
 
 def _lines(value: object) -> str:
@@ -147,45 +234,58 @@ def _lines(value: object) -> str:
     raise ValueError("an input or output is neither text nor a list of lines")
 
 
-def _call_test(name: str, given: Any, wanted: Any) -> str:
-    """Returns the source of one test.
+def _call(given: Any, wanted: Any) -> tuple[list[Any], list[Any]]:
+    """Returns the arguments of a call, and the results that are right.
 
     Where arguments and results are not texts, a result may also stand in a list of its own, as APPS writes many.
     """
     if isinstance(given, str):
-        args, expected = [json.loads(line) for line in given.split("\n") if line.strip()], json.loads(wanted)
-        return f"assert __same__({name}(*{args!r}), {expected!r})"
+        return [json.loads(line) for line in given.split("\n") if line.strip()], [json.loads(wanted)]
     if not isinstance(given, Sequence):
         raise ValueError("an input is neither text nor a list of arguments")
-    if isinstance(wanted, list) and len(wanted) == 1:
-        return f"result = {name}(*{given!r})\nassert __same__(result, {wanted!r}) or __same__(result, {wanted[0]!r})"
-    return f"assert __same__({name}(*{given!r}), {wanted!r})"
+    return list(given), [wanted, wanted[0]] if isinstance(wanted, list) and len(wanted) == 1 else [wanted]
 
 
-def program_of(problem: Problem, completion: str) -> tuple[str, ...] | str:
+def _compared_call(name: str, args: list[Any], results: list[Any], tolerance: float) -> str:
+    """Returns the source of a test that compares."""
+    near = f", {tolerance!r}, {tolerance!r}" if tolerance else ""
+    if len(results) == 1:
+        return f"assert __agree__({name}(*{args!r}), {results[0]!r}{near})"
+    either = " or ".join(f"__agree__(result, {each!r}{near})" for each in results)
+    return f"result = {name}(*{args!r})\nassert {either}"
+
+
+def _checked_call(name: str, args: list[Any], results: list[Any]) -> str:
+    """Returns the source of a test that asks the problem's checker."""
+    return f"assert __passes__(__checker__['check']({args!r}, {name}(*{args!r}), {results[0]!r}))"
+
+
+def program_of(problem: Problem, tests: CallTests | ScriptTests, completion: str) -> tuple[str, ...] | str:
     """Returns the sources of a completion's program, which run one after the other, or one line on why there is none.
 
-    The program is the last block in ```python fences, else the last block in any fences, else the whole text. With
-    HumanEval's `entry_point`, a program that defines it runs after the prompt, whose imports and helpers it may use;
-    another one goes on from the prompt, up to the first line that starts something new at the left margin.
+    With `entry_point` and `prompt`, a program that defines the entry point runs after the prompt, whose imports and
+    helpers it may use; another one goes on from the prompt, up to the first line that starts something new at the left
+    margin.
     """
     if len(completion) > MAX_PROGRAM_CHARS:
         return f"{len(completion)} characters, more than {MAX_PROGRAM_CHARS}"
-    program = _last_block(completion)
+    program = program_text(completion, tests.names if isinstance(tests, CallTests) else ())
     if not program.strip():
         return "no program"
-    name = problem.meta.get("entry_point")
-    if not isinstance(name, str):
-        return (program,)
-    prompt = _text(problem.meta, "prompt")
-    if re.search(rf"^(?:(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b|{re.escape(name)}[ \t]*=)", program, re.MULTILINE):
+    name, prompt = problem.meta.get("entry_point"), _text(problem.meta, "prompt")
+    if isinstance(name, str):
+        return _after_prompt(prompt, name, program, completion)
+    if isinstance(tests, ScriptTests) or tests.gives_imports:
+        return usual_imports(program), program
+    return (program,)
+
+
+def _after_prompt(prompt: str, name: str, program: str, completion: str) -> tuple[str, ...]:
+    """Returns a program that stands after the prompt of its problem, or goes on from it."""
+    if defines(program, name):
         return prompt, program
+    first = next((line for line in completion.split("\n") if line.strip()), "")
+    if first[:1].isspace() and not first.lstrip().startswith(("```", "~~~")):
+        program = completion
     stop = _STOP_LINE.search(program)
     return (prompt + (program[: stop.start()] if stop else program),)
-
-
-def _last_block(text: str) -> str:
-    """Returns the program's text."""
-    blocks = [(match[1].lower(), match[2]) for match in _BLOCK.finditer(text)]
-    marked = [block for language, block in blocks if language in _PYTHON_NAMES]
-    return (marked or [block for language, block in blocks if not language] or [text])[-1]

@@ -10,9 +10,9 @@ Expected values and tests do not enter the program's process, and what comes out
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from platform import python_version_tuple
 from signal import SIGALRM, SIGKILL, SIGXCPU
@@ -24,16 +24,20 @@ from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
 from rlvr.sandbox.pool import default_num_workers
 from rlvr.verifiers.base import Memory, after_reasoning, one_line, refuse_unusable, unparsed
+from rlvr.verifiers.code.checker import CheckerError, CheckerTimeoutError, ask_checker
+from rlvr.verifiers.code.compare import Expected, Kept
 from rlvr.verifiers.code.tests import CallTests, ScriptTests, program_of, tests_of
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
-RULES = "code@3"
-OPTIONS = ("isolation", "deadline", "memory_mb", "workers")
+RULES = "code@4"
+OPTIONS = ("isolation", "deadline", "memory_mb", "workers", "tolerance", "credit")
+CREDITS = ("all", "fraction")
 MAX_DEADLINE_S = 3600.0
 MAX_MEMORY_MB = 1024**2
 GRACE_S = 1.0  # from the end of a channel to the end of its process
 
 Sources = tuple[str, ...]
+Tests = CallTests | ScriptTests
 
 
 class CodeVerifier:
@@ -46,6 +50,9 @@ class CodeVerifier:
         deadline_s: longest time for all tests of one program together, without the start of interpreters.
         memory_mb: address space of one process.
         num_workers: programs at a time; by default this process's share of the cores, at most 8.
+        tolerance: of floats in results and numbers in outputs, where a row has no `atol` of its own.
+        credit: `all`: a program passes all tests or is wrong. `fraction`: all tests are run, each with the deadline,
+            and the score is the share that passed.
 
     Raises:
         RecipeError: the level is unknown, or this machine cannot give it.
@@ -64,6 +71,8 @@ class CodeVerifier:
         deadline_s: float = 10.0,
         memory_mb: int = 512,
         num_workers: int | None = None,
+        tolerance: float = 0.0,
+        credit: str = "all",
     ) -> None:
         self.sandbox = make_sandbox(isolation, Limits(deadline_s=deadline_s, memory_mb=memory_mb))
         self.num_workers = default_num_workers() if num_workers is None else num_workers
@@ -71,72 +80,144 @@ class CodeVerifier:
         self.verifier_id = (
             f"{RULES}?isolation={isolation}&deadline={deadline_s:g}&memory_mb={memory_mb}&python={python}"
         )
+        self.tolerance, self.credit = tolerance, credit
+        self.verifier_id += f"&tolerance={tolerance!r}" if tolerance else ""
+        self.verifier_id += f"&credit={credit}" if credit != CREDITS[0] else ""
         self.memory = Memory[tuple[str, Sources]]()
 
     @classmethod
     def of(cls, spec: Spec) -> "CodeVerifier":
-        """Returns the verifier of a recipe's `code?isolation=...&deadline=...&memory_mb=...&workers=...`."""
+        """Returns the verifier of a recipe's `code?isolation=...&deadline=...`, with any of `OPTIONS`."""
         spec.only(*OPTIONS)
         return cls(
             isolation=spec.choice("isolation", list(LEVELS)),
             deadline_s=spec.number("deadline", default=10.0, above=0, at_most=MAX_DEADLINE_S),
             memory_mb=spec.integer("memory_mb", at_least=64, at_most=MAX_MEMORY_MB) or 512,
             num_workers=spec.integer("workers", at_least=1),
+            tolerance=spec.number("tolerance", default=0.0, at_most=1.0),
+            credit=spec.choice("credit", CREDITS),
         )
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
         """Raises `ProblemError` naming the first problems without usable tests."""
-        faults = [(problem, fault) for problem in problems if (fault := _fault(problem))]
+        faults = [(problem, fault) for problem in problems if isinstance(fault := self._tests(problem), str)]
         refuse_unusable("code", faults, len(problems), "meta in one of the formats of docs/contracts.md.")
 
     @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
-        found = [program_of(problem, completion) for problem, completion in items]
+        tests = {problem.problem_id: self._tests(problem) for problem, _ in items}
+        found = [_sources(problem, tests[problem.problem_id], completion) for problem, completion in items]
         asked = {
-            (problem.problem_id, sources): problem
+            (problem.problem_id, sources): each
             for (problem, _), sources in zip(items, found, strict=True)
-            if not isinstance(sources, str)
+            if not isinstance(sources, Verdict) and not isinstance(each := tests[problem.problem_id], str)
         }
         verdicts = self._judge_all(asked)
         return [
-            unparsed(sources) if isinstance(sources, str) else verdicts[problem.problem_id, sources]
+            sources if isinstance(sources, Verdict) else verdicts[problem.problem_id, sources]
             for (problem, _), sources in zip(items, found, strict=True)
         ]
 
     def close(self) -> None:
         """Does nothing: no process outlives its verdict."""
 
-    def _judge_all(self, asked: dict[tuple[str, Sources], Problem]) -> dict[tuple[str, Sources], Verdict]:
+    def _tests(self, problem: Problem) -> Tests | str:
+        """Returns the tests of a problem, or what is wrong with them."""
+        try:
+            return tests_of(problem, self.tolerance)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            return f"{type(error).__name__}: {error}" if type(error) is not ValueError else str(error)
+
+    def _judge_all(self, asked: Mapping[tuple[str, Sources], Tests]) -> dict[tuple[str, Sources], Verdict]:
         """Returns the verdicts of distinct programs, several judged at a time; of the remembered ones none again."""
         known = self.memory.recall(asked)
         new = [key for key in asked if key not in known]
         with ThreadPoolExecutor(self.num_workers) as threads:
-            verdicts = threads.map(lambda key: judge(self.sandbox, asked[key], key[1]), new)
+            verdicts = threads.map(lambda key: judge(self.sandbox, asked[key], key[1], self.credit), new)
             fresh = dict(zip(new, verdicts, strict=True))
         self.memory.keep(fresh)
         return known | fresh
 
 
-def _fault(problem: Problem) -> str:
-    """Returns what is wrong with the tests of a problem, or an empty text."""
-    try:
-        tests_of(problem)
-    except (ValueError, TypeError, RecursionError) as error:
-        return str(error)
-    return ""
+def _sources(problem: Problem, tests: Tests | str, completion: str) -> Sources | Verdict:
+    """Returns the sources of a program, or the verdict where there are none, or no tests."""
+    if isinstance(tests, str):
+        return Verdict(Outcome.ERROR, reason=_printable(f"the tests cannot be used: {tests}"))
+    sources = program_of(problem, tests, completion)
+    return unparsed(sources) if isinstance(sources, str) else sources
 
 
-def judge(sandbox: Sandbox, problem: Problem, sources: Sources) -> Verdict:
+def judge(sandbox: Sandbox, tests: Tests, sources: Sources, credit: str = CREDITS[0]) -> Verdict:
     """Returns the verdict of one program."""
-    answer = _normal_form(sources[-1])
+    score = None
     try:
-        tests = tests_of(problem)
-        run = _run_scripts if isinstance(tests, ScriptTests) else _run_calls
-        outcome, reason = run(sandbox, tests, sources)  # type: ignore[arg-type]
-    except (StartError, OSError, ValueError, TypeError, RecursionError) as error:
+        if credit == "fraction":
+            outcome, reason, score = _graded(sandbox, tests, sources)
+        else:
+            outcome, reason, _ = _run(sandbox, tests, sources)
+    except (StartError, CheckerError, OSError, ValueError, TypeError, RecursionError) as error:
         outcome, reason = Outcome.ERROR, f"{type(error).__name__}: {error}"
-    return Verdict(outcome, answer, _printable(reason))
+    return Verdict(outcome, _normal_form(sources[-1]), _printable(reason), score=score)
+
+
+def _graded(sandbox: Sandbox, tests: Tests, sources: Sources) -> tuple[Outcome, str, float | None]:
+    """Returns outcome, reason and share of the tests that a program passes; each is run by itself.
+
+    The first one that exceeds a limit is the last that is run, and those after it are not passed.
+    """
+    each: list[Tests] = list(tests.each())
+    scores: list[float] = []
+    first: tuple[Outcome, str] | None = None
+    for number, test in enumerate(each, start=1):
+        outcome, reason, score = _run(sandbox, test, sources)
+        if outcome in (Outcome.ERROR, Outcome.UNPARSED):
+            return outcome, reason, None
+        scores.append(score)
+        if outcome is not Outcome.CORRECT:
+            first = first or (outcome, f"test {number}: {reason.removeprefix('test 1 of 1: ')}")
+        if outcome is Outcome.TIMEOUT:
+            break
+    share = sum(scores) / len(each)
+    if first is None:
+        return Outcome.CORRECT, "", 1.0
+    outcome = Outcome.WRONG if share else first[0]
+    return outcome, f"{sum(score == 1 for score in scores)} of {len(each)} tests passed; {first[1]}", share
+
+
+def _run(sandbox: Sandbox, tests: Tests, sources: Sources) -> tuple[Outcome, str, float]:
+    """Returns outcome and reason of a program, and what the tests say of it from 0 to 1."""
+    if isinstance(tests, CallTests):
+        outcome, reason = _run_calls(sandbox, tests, sources)
+    elif tests.checker:
+        return _run_checked(sandbox, tests, sources)
+    else:
+        outcome, reason = _run_scripts(sandbox, tests, sources)
+    return outcome, reason, float(outcome is Outcome.CORRECT)
+
+
+def _run_checked(sandbox: Sandbox, tests: ScriptTests, sources: Sources) -> tuple[Outcome, str, float]:
+    """Runs the program for each input, and asks the problem's checker about what it printed."""
+    kept = Kept()
+    runs = replace(tests, pairs=tuple((given, kept) for given, _ in tests.pairs))
+    outcome, reason = _run_scripts(sandbox, runs, sources)
+    if outcome is not Outcome.CORRECT:
+        return outcome, reason, 0.0
+    told = [
+        (given, output, wanted.text)
+        for (given, wanted), output in zip(tests.pairs, kept.outputs, strict=True)
+        if isinstance(wanted, Expected)
+    ]
+    try:
+        scores = ask_checker(sandbox, tests.checker, told)
+    except CheckerTimeoutError as error:
+        return Outcome.TIMEOUT, str(error), 0.0
+    number = next((number for number, score in enumerate(scores, start=1) if score < 1), None)
+    if number is None:
+        return Outcome.CORRECT, "", 1.0
+    reason = f"the checker gives {scores[number - 1]:g} to {one_line(kept.outputs[number - 1])[:100]!r}"
+    where = f"test {number} of {len(scores)}: " if len(scores) > 1 else ""
+    return Outcome.WRONG, where + reason, sum(scores) / len(scores)
 
 
 def _printable(text: str) -> str:
@@ -172,7 +253,7 @@ def _task(sandbox: Sandbox, role: str, sources: Sources = ()) -> dict[str, objec
     return {"role": role, "limits": sandbox.limits_of_process(), "sources": list(sources)}
 
 
-def _script_verdict(child: Child, wanted: str, deadline: float) -> tuple[Outcome, str]:
+def _script_verdict(child: Child, wanted: Expected | Kept, deadline: float) -> tuple[Outcome, str]:
     """Returns outcome and reason of one run."""
     try:
         output, code = child.finish(deadline)
@@ -185,7 +266,7 @@ def _script_verdict(child: Child, wanted: str, deadline: float) -> tuple[Outcome
     if code != 0:
         outcome, reason = _end_of(code)
         return outcome, f"{reason} {child.complaint}"
-    return _compare(output.decode(errors="replace"), wanted)
+    return wanted.compare(output.decode(errors="replace"))
 
 
 def _end_of(code: int) -> tuple[Outcome, str]:
@@ -195,22 +276,6 @@ def _end_of(code: int) -> tuple[Outcome, str]:
     if code in (-SIGXCPU, -SIGALRM, -SIGKILL):
         return Outcome.TIMEOUT, "killed at a limit of time or memory"
     return Outcome.WRONG, f"the program ended by signal {-code}" if code < 0 else f"the program ended, exit code {code}"
-
-
-def _compare(output: str, wanted: str) -> tuple[Outcome, str]:
-    """Returns whether two outputs have the same lines of words."""
-    seen, expected = _word_lines(output), _word_lines(wanted)
-    if seen == expected:
-        return Outcome.CORRECT, ""
-    number = next((i for i, pair in enumerate(zip(seen, expected, strict=False)) if pair[0] != pair[1]), None)
-    if number is None:
-        return Outcome.WRONG, f"{len(seen)} lines of output, expected {len(expected)}"
-    return Outcome.WRONG, f"line {number + 1} is {seen[number][:100]!r}, expected {expected[number][:100]!r}"
-
-
-def _word_lines(text: str) -> list[str]:
-    """Returns the lines of a text, blank space within them reduced and around all of them removed."""
-    return [" ".join(line.split()) for line in text.strip().split("\n")]
 
 
 def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Outcome, str]:

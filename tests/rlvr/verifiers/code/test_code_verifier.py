@@ -14,7 +14,6 @@ from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem, load_problems
 from rlvr.sandbox import levels
 from rlvr.verifiers import make_verifier
-from rlvr.verifiers.code.tests import program_of
 from rlvr.verifiers.code.verifier import CodeVerifier, judge
 from rlvr.verifiers.verdicts import Outcome
 
@@ -135,20 +134,6 @@ def test_exceptions_reach_the_tests(plain):
     assert verdict(plain, problem, "def f(x): return 1").outcome is Outcome.WRONG
 
 
-def test_programs_of_completions():
-    problem = Problem("q", "a", {"entry_point": "f", "prompt": 'import math\ndef f(x):\n    """d"""\n', "test": ""})
-    prompt = problem.meta["prompt"]
-    assert program_of(CALLS, "Text\n```python\nx = 1\n```\nand\n```py\nx = 2\n```\n```\nout\n```") == ("x = 2\n",)
-    assert program_of(CALLS, "```\nx = 1\n```") == ("x = 1\n",)
-    assert program_of(CALLS, "```python\nx = 1") == ("x = 1",)
-    assert program_of(CALLS, "x = 1") == ("x = 1",)
-    assert program_of(problem, "def f(x): return 1") == (prompt, "def f(x): return 1")
-    assert program_of(problem, "    return 1\n\nprint(f(2)") == (f"{prompt}    return 1\n\n",)
-    assert program_of(CALLS, " \n") == "no program"
-    assert program_of(CALLS, "```python\n\n```") == "no program"
-    assert "more than" in program_of(CALLS, "x" * 100_000)
-
-
 def test_outcomes(limited):
     """Also: an exit code other than 0 is wrong, whatever was printed."""
     assert verdict(limited, CALLS, "the answer is 7").outcome is Outcome.UNPARSED
@@ -206,7 +191,7 @@ def test_options_of_a_recipe():
         300,
         3,
     )
-    assert verifier.verifier_id.startswith("code@3?isolation=process&deadline=2.5&memory_mb=300&python=3.")
+    assert verifier.verifier_id.startswith("code@4?isolation=process&deadline=2.5&memory_mb=300&python=3.")
 
 
 @pytest.mark.parametrize(
