@@ -7,11 +7,9 @@ Its source is given to the sandbox as text, so it uses the standard library only
 beside a program. numpy's stand-in is used only where numpy itself is not there.
 """
 
-import inspect
 import math
 import re
 import sys
-import unittest
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -246,18 +244,19 @@ class TestModule:
         owner, _, method = name.rpartition(".")
         if not owner:
             _call_with_cases(self._namespace[name])
-        elif issubclass(self._namespace[owner], unittest.TestCase):
+        elif "TestCase" in {base.__name__ for base in self._namespace[owner].__mro__}:
             self._namespace[owner](method).debug()
         else:
-            instance = self._namespace[owner]()
-            getattr(instance, "setup_method", lambda *_: None)(*_method_argument(instance))
-            _call_with_cases(getattr(instance, method))
+            _call_method(self._namespace[owner](), method)
 
 
-def _method_argument(instance: Any) -> list[Any]:
-    """Returns what `setup_method` is called with: pytest passes the method where there is a parameter for it."""
+def _call_method(instance: Any, name: str) -> None:
+    """Calls a test method after `setup_method`, which gets the method where it has a parameter for it."""
+    method = getattr(instance, name)
     setup = getattr(instance, "setup_method", None)
-    return [None] if setup is not None and inspect.signature(setup).parameters else []
+    if setup is not None:
+        setup(*[method][: setup.__code__.co_argcount - 1])
+    _call_with_cases(method)
 
 
 def _call_with_cases(function: Any) -> None:

@@ -19,9 +19,10 @@ from rlvr.sandbox.child import Child
 NAME = "check"
 _TEST = f"""
 for __number__ in range({{count}}):
+    __run__ = __ask__(__number__)
     try:
-        __score__ = {NAME}(*__ask__(__number__))
-    except Exception:
+        __score__ = {NAME}(*__run__)
+    except BaseException:
         __score__ = False
     __tell__(__number__, __score__)
 """
