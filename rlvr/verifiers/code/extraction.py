@@ -28,9 +28,13 @@ _LEAD = frozenset(" \t>-*+.)0123456789")  # of a line that starts with a fence: 
 _GOES_ON = re.compile(r"[)\]}]|(?:else|elif|except|finally)\b")  # lines at the margin that start no statement
 _TRIPLE = re.compile(r"\"\"\"|'''")
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__"}
+_TAG = re.compile(r"</?\|?\w+\|?>")
+_TEST_RUNNERS = frozenset({"doctest", "pytest", "unittest"})
+_SHOWING = frozenset({"print", "input"})
 _READERS = frozenset({"input", "open", "stdin", "fileinput"})
 _PRINTERS = frozenset({"print", "stdout"})
 _Scope = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_Named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 _Assignment = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 
@@ -90,17 +94,18 @@ class _Fence:
         """Whether it can open a block: at a line's start, or after text, with nothing but a language after it."""
         if self.leads:
             return True
-        return self.mark[0] == "`" and "```" not in self.before and len(self.after.split()) <= 1
+        is_short = len(self.after.split()) <= 1 or self.language in PYTHON
+        return self.mark[0] == "`" and "```" not in self.before and is_short
 
     def closes(self, opening: "_Fence") -> bool:
         """Whether it can close the block of `opening`: at a line's start, or at the end of a line of code."""
         is_as_long = self.mark[0] == opening.mark[0] and len(self.mark) >= len(opening.mark)
-        return is_as_long and (self.leads or (self.mark[0] == "`" and not self.after.strip()))
+        return is_as_long and (self.leads or (self.mark[0] == "`" and not _TAG.sub("", self.after, 1).strip()))
 
     @property
     def language(self) -> str:
         """The word after it, in small letters."""
-        found = re.match(r"[ \t{.]*([\w+#-]*)", self.after)
+        found = re.match(r"[ \t{.]*([\w+-]*)", self.after)
         return found[1].lower() if found else ""
 
 
@@ -131,7 +136,7 @@ def _blocks(text: str) -> list[Block]:
                 if _is_within_text(lines, fences, start, number):
                     continue
             found += _block(opening, content)
-            start = number if fence.leads and len(fence.after.split()) == 1 else -1
+            start = number if fence.leads and fence.language and len(fence.after.split()) == 1 else -1
         elif "```" in fence.before:
             found.append(_inline(fence))
         elif fence.opens:
@@ -332,7 +337,9 @@ def _loose(text: str) -> list[_Candidate]:
     whole = _candidate(text, is_marked=False)
     if whole.tree is not None and all(_has_effect(each) or _is_text(each) for each in whole.tree.body):
         return [whole]
-    return [_candidate(run, is_marked=False) for run in _runs(text)]
+    lines = [_TAG.sub("", line, 1) if line.lstrip().startswith("<") else line for line in text.split("\n")]
+    lines = [line[: line.rindex("<")] if _TAG.fullmatch(line[line.rfind("<") :]) else line for line in lines]
+    return [_candidate(run, is_marked=False) for run in _runs("\n".join(lines))]
 
 
 def _own_names(node: ast.AST) -> set[str]:
@@ -420,24 +427,39 @@ def _is_definition(statement: ast.stmt) -> bool:
     """Returns whether a statement defines something, and neither reads nor prints on the way."""
     if isinstance(statement, _Definition):
         return True
-    return isinstance(statement, _Assignment) and not _shows(statement)
+    return isinstance(statement, _Assignment) and _called(statement).isdisjoint(_SHOWING)
 
 
-def _shows(statement: ast.stmt) -> bool:
-    """Returns whether a statement at module level shows a program: it asserts, prints or reads input."""
-    if isinstance(statement, _Definition):
-        return False
-    nodes = list(ast.walk(statement))
-    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return any(isinstance(node, ast.Assert) for node in nodes) or not calls.isdisjoint({"print", "input"})
+def _called(node: ast.AST) -> set[str]:
+    """Returns the names that are called in a part of a program."""
+    calls = [each.func for each in ast.walk(node) if isinstance(each, ast.Call)]
+    return {each.id for each in calls if isinstance(each, ast.Name)}
 
 
 def _without_usage(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Returns the statements of a program without those at its end that show it."""
+    """Returns the statements of a program without those at its end that show it.
+
+    Such a statement asserts, prints, reads input, calls a function that prints or reads, or starts a runner of tests.
+    """
+    showing = _SHOWING | {
+        each.name for each in body if isinstance(each, _Named) and not _called(each).isdisjoint(_SHOWING)
+    }
     last = len(body)
-    while last and _shows(body[last - 1]):
+    while last and not isinstance(body[last - 1], _Definition) and _shows(body[last - 1], showing):
         last -= 1
     return body[:last]
+
+
+def _shows(statement: ast.stmt, showing: frozenset[str]) -> bool:
+    """Returns whether a statement only shows a program, where `showing` names the functions that print or read."""
+    if any(isinstance(node, ast.Assert) for node in ast.walk(statement)):
+        return True
+    roots = {
+        node.value.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    return not _called(statement).isdisjoint(showing) or not roots.isdisjoint(_TEST_RUNNERS)
 
 
 def _kept(candidate: _Candidate, statements: list[ast.stmt]) -> str:

@@ -106,7 +106,7 @@ class CodeVerifier:
     @after_reasoning
     def verify(self, items: Sequence[tuple[Problem, str]]) -> list[Verdict]:
         """Returns one verdict per (problem, completion), in order."""
-        tests = {problem.problem_id: self._tests(problem) for problem, _ in items}
+        tests = {name: self._tests(problem) for name, problem in {p.problem_id: p for p, _ in items}.items()}
         found = [_sources(problem, tests[problem.problem_id], completion) for problem, completion in items]
         asked = {
             (problem.problem_id, sources): each

@@ -56,7 +56,7 @@ def graded():
         ("inf", "1e999", 1e-6, False),
         ("1e999", "2e999", 1e-6, False),
         ("1", "sNaN", 0, False),
-        ("1", "١", 0, False),
+        ("1", "\u0661", 0, False),
         ("YES", "Yes", 0, False),
         ("", "\n", 0, True),
         ("", "0", 0, False),
