@@ -43,9 +43,12 @@ _MEMBERS = {
         "NamedTuple Optional Sequence Set Tuple Type TypeVar Union"
     ),
 }
-_SOURCES = {name: f"import {name}" for name in _MODULES.split()} | {
-    name: f"from {module} import {name}" for module, names in _MEMBERS.items() for name in names.split()
-}
+_NUMPY = {"np": "import numpy as np", "numpy": "import numpy"}
+_SOURCES = (
+    _NUMPY
+    | {name: f"import {name}" for name in _MODULES.split()}
+    | {name: f"from {module} import {name}" for module, names in _MEMBERS.items() for name in names.split()}
+)
 
 
 def usual_imports(program: str) -> str:

@@ -51,8 +51,7 @@ class CodeVerifier:
         memory_mb: address space of one process.
         num_workers: programs at a time; by default this process's share of the cores, at most 8.
         tolerance: of floats in results and numbers in outputs, where a row has no `atol` of its own.
-        credit: `all`: a program passes all tests or is wrong. `fraction`: all tests are run, each with the deadline,
-            and the score is the share that passed.
+        credit: `all`: a program passes all tests or is wrong. `fraction`: the share that it passes is its score, too.
 
     Raises:
         RecipeError: the level is unknown, or this machine cannot give it.
@@ -162,27 +161,28 @@ def judge(sandbox: Sandbox, tests: Tests, sources: Sources, credit: str = CREDIT
 
 
 def _graded(sandbox: Sandbox, tests: Tests, sources: Sources) -> tuple[Outcome, str, float | None]:
-    """Returns outcome, reason and share of the tests that a program passes; each is run by itself.
+    """Returns outcome, reason and share of the tests that a program passes.
 
-    The first one that exceeds a limit is the last that is run, and those after it are not passed.
+    All are run together, as without credit, and that alone decides whether it is correct. Where it is not, each is run
+    by itself; the first that exceeds a limit is the last that is run, and those after it are not passed.
     """
+    outcome, reason, score = _run(sandbox, tests, sources)
+    if outcome in (Outcome.ERROR, Outcome.UNPARSED):
+        return outcome, reason, None
     each: list[Tests] = list(tests.each())
+    if outcome is Outcome.CORRECT or score > 0 or len(each) == 1:  # above 0: a checker has judged all that was printed
+        return outcome, reason, score
     scores: list[float] = []
-    first: tuple[Outcome, str] | None = None
-    for number, test in enumerate(each, start=1):
-        outcome, reason, score = _run(sandbox, test, sources)
-        if outcome in (Outcome.ERROR, Outcome.UNPARSED):
-            return outcome, reason, None
+    for test in each:
+        alone, why, score = _run(sandbox, test, sources)
+        if alone in (Outcome.ERROR, Outcome.UNPARSED):
+            return alone, why, None
         scores.append(score)
-        if outcome is not Outcome.CORRECT:
-            first = first or (outcome, f"test {number}: {reason.removeprefix('test 1 of 1: ')}")
-        if outcome is Outcome.TIMEOUT:
+        if alone is Outcome.TIMEOUT:
             break
-    share = sum(scores) / len(each)
-    if first is None:
-        return Outcome.CORRECT, "", 1.0
-    outcome = Outcome.WRONG if share else first[0]
-    return outcome, f"{sum(score == 1 for score in scores)} of {len(each)} tests passed; {first[1]}", share
+    share = min(sum(scores), len(each) - 1) / len(each)
+    passed = sum(score == 1 for score in scores)
+    return Outcome.WRONG if share else outcome, f"{passed} of {len(each)} tests passed alone; {reason}", share
 
 
 def _run(sandbox: Sandbox, tests: Tests, sources: Sources) -> tuple[Outcome, str, float]:

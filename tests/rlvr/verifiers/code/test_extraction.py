@@ -7,6 +7,7 @@ part that parses, reduced to what the entry point needs) take: `right` where tha
 
 import csv
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,50 @@ def test_the_table_has_all_kinds_and_says_where_others_differ():
     assert len(CASES) >= 40
     assert len({case["case"] for case in CASES}) == len(CASES)
     assert {case[column] for case in CASES for column in ("ours", "livecodebench", "evalplus")} <= {"right", "other"}
+
+
+# Around a solution, each of these changes nothing.
+BEFORE = (
+    "",
+    "I think in steps.\n",
+    "```bash\npip install x\n```\n",
+    "First try:\n```python\ndef f(x):\n    return x\n```\n",
+)
+FENCES = (
+    "```python\n{}\n```\n",
+    "```\n{}\n```\n",
+    "**Final answer:** ```python\n{}\n```\n",
+    "````py\n{}\n````\n",
+    "~~~python\n{}\n~~~\n",
+    "```python\n{}```\n",
+    "> ```python\n> {}\n> ```\n",
+    "2. Code:\n   ```python\n   {}\n   ```\n",
+    "```python\n{}\n\nprint(f(1))\nassert f(1) == 3\n```\n",
+)
+AFTER = (
+    "",
+    "It doubles `x`; see **above**.\n",
+    "Output:\n```\n4\n```\n",
+    "Usage:\n```python\nfor n in range(3):\n    print(f(n), undefined)\n```\n",
+    "Tests:\n```python\ndef test_f():\n    assert f(2) == 5\ntest_f()\n```\n",
+    "In C:\n```c\nint f(int x) { return 2 * x; }\n```\n",
+    "And more:\n```python\ndef g(x):\n    return f(f(",
+)
+BODIES = (
+    "def f(x):\n    return 2 * x",
+    "class Solution:\n    def f(self, x):\n        return 2 * x",
+    'import math\n\ndef g(x):\n    """As ```g(1)```."""\n    return math.floor(x)\n\ndef f(x):\n    return g(x) + g(x)',
+)
+
+
+@pytest.mark.parametrize("fence", FENCES)
+@pytest.mark.parametrize("body", BODIES, ids=["function", "class", "helper"])
+def test_what_stands_around_a_solution_changes_nothing(fence, body):
+    start = fence.partition("{}")[0].rpartition("\n")[2]  # what quotation or list puts before each line
+    block = fence.format(body.replace("\n", f"\n{start}"))
+    for before, after, last in product(BEFORE, AFTER, AFTER):
+        text = f"{before}{block}{after}{last}"
+        assert result_of(program_text(text, ["f"]), ["f"]) == "right", text
 
 
 CALLS = Problem("q", "a", {"test_list": ["assert f(3) == 6"]})
