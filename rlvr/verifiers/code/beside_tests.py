@@ -20,9 +20,11 @@ from typing import Any
 def agree(result: Any, expected: Any, atol: float = 0.0, rtol: float = 0.0) -> bool:
     """Returns whether a result is the expected one.
 
-    Lists and tuples are compared item by item, whichever they are, and dicts value by value. Where one of two numbers
+    Lists, tuples and arrays are compared item by item, whichever they are, and dicts value by value. Where one of two numbers
     is a float, they may differ by `atol + rtol * abs(expected)`.
     """
+    if type(result).__module__ == "numpy" and hasattr(result, "tolist"):
+        result = result.tolist()
     if isinstance(result, (list, tuple)) and isinstance(expected, (list, tuple)):
         return len(result) == len(expected) and all(
             agree(*pair, atol, rtol) for pair in zip(result, expected, strict=True)

@@ -2,8 +2,8 @@
 
 Owns: asking a checker about the outputs of scripts. Does not own: running the scripts (`rlvr.verifiers.code.verifier`).
 
-A checker runs in a sandbox of its own, where no program runs. What a program printed reaches it as text, through calls
-that this process answers, and what it says comes back the same way. Where it raises, it refuses the output.
+A checker runs in a sandbox of its own, where no program runs. What programs printed reaches it as JSON, and what it
+says comes back as JSON. Where it raises, it refuses the output.
 """
 
 import ast
@@ -13,18 +13,30 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlvr.sandbox import DeadlineError, EndedError, Sandbox, TooMuchError
-from rlvr.sandbox.child import Child
+from rlvr.sandbox import DeadlineError, Sandbox, TooMuchError
+from rlvr.sandbox.inside import EXIT_MEMORY
 
 NAME = "check"
-_TEST = f"""
-for __number__ in range({{count}}):
-    __run__ = __ask__(__number__)
-    try:
-        __score__ = {NAME}(*__run__)
-    except BaseException:
-        __score__ = False
-    __tell__(__number__, __score__)
+
+# Runs after the checker, in its module; what a checker prints goes nowhere.
+_RUNNER = f"""
+def __judge__():
+    import json, os, sys
+    runs = json.loads(sys.stdin.buffer.read())
+    told, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    scores = []
+    for run in runs:
+        try:
+            score = {NAME}(*run)
+        except BaseException:
+            score = False
+        if type(score).__name__ in ("bool", "bool_"):
+            score = bool(score)
+        scores.append(score if isinstance(score, (int, float)) else type(score).__name__)
+    with open(told, "w") as file:
+        json.dump(scores, file)
+__judge__()
 """
 
 
@@ -74,37 +86,20 @@ def ask_checker(sandbox: Sandbox, source: str, runs: Sequence[tuple[str, str, st
         CheckerTimeoutError: it exceeded the deadline or another limit.
         StartError: the sandbox did not start.
     """
-    task = {
-        "role": "tests",
-        "limits": sandbox.limits_of_process(),
-        "setup": source,
-        "names": ["__ask__", "__tell__"],
-        "tests": [_TEST.format(count=len(runs))],
-        "replaces": False,
-    }
-    scores: list[float] = []
+    task = {"role": "script", "limits": sandbox.limits_of_process(), "sources": [source, _RUNNER]}
     with sandbox.start() as child:
-        child.begin(task)
-        deadline = time.monotonic() + sandbox.limits.deadline_s
-        while len(scores) < len(runs):
-            try:
-                message = child.receive(deadline)
-            except (DeadlineError, EndedError, TooMuchError) as error:
-                raise CheckerTimeoutError(f"the checker {error}") from None
-            if message[:1] != b"c":
-                raise CheckerError(f"the checker does not run: {json.loads(message[1:])[1]}")
-            _answer(child, json.loads(message[1:]), runs, scores)
-    return scores
-
-
-def _answer(child: Child, call: dict[str, Any], runs: Sequence[tuple[str, str, str]], scores: list[float]) -> None:
-    """Answers one call: with what is to be judged, or by keeping what was said of it."""
-    arguments = call["args"]["tuple"]
-    if call["name"] == "__ask__":
-        child.send(json.dumps({"value": {"tuple": list(runs[len(scores)])}}).encode())
-        return
-    scores.append(_score(arguments[1]))
-    child.send(json.dumps({"value": None}).encode())
+        child.begin(task, stdin=json.dumps(runs).encode())
+        try:
+            output, code = child.finish(time.monotonic() + sandbox.limits.deadline_s)
+        except (DeadlineError, TooMuchError) as error:
+            raise CheckerTimeoutError(f"the checker {error}") from None
+        if code < 0 or code == EXIT_MEMORY:
+            raise CheckerTimeoutError("the checker was killed at a limit")
+        try:
+            scores = json.loads(output)
+            return [_score(each) for _, each in zip(runs, scores, strict=True)]
+        except (ValueError, TypeError):
+            raise CheckerError(f"the checker ended with exit code {code} {child.complaint}") from None
 
 
 def _score(value: Any) -> float:

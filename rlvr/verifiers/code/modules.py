@@ -88,21 +88,27 @@ class _Program(ast.NodeTransformer):
     Attributes:
         all_names: what `import *` stands for.
         names: names that are imported, or read as attributes of the module.
+        modules: names that stand for the module itself.
+        renamed: other names of imported ones.
     """
 
     all_names: set[str]
     names: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
+    renamed: dict[str, str] = field(default_factory=dict)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
-        """Replaces `from solution import f as g` by a function `g` that calls `f`."""
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        """Leaves out `from solution import f as g`, and keeps that `g` is `f`."""
         if node.module != SOLUTION:
             return node
         for alias in node.names:
             self.names |= self.all_names if alias.name == "*" else {alias.name}
-        renamed = [alias for alias in node.names if alias.asname not in (None, alias.name)]
-        source = "".join(f"{each.asname} = lambda *args, **kwargs: {each.name}(*args, **kwargs)\n" for each in renamed)
-        return ast.parse(source or "pass").body
+        self.renamed |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        return ast.Pass()
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        """Replaces `g` by `f`."""
+        return ast.Name(self.renamed.get(node.id, node.id), node.ctx)
 
     def visit_Import(self, node: ast.Import) -> ast.AST:
         """Leaves out `import solution`."""

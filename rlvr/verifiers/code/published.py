@@ -158,8 +158,8 @@ def _json(text: str, column: str) -> Any:
 RTOL = 1e-7  # of numpy's assert_allclose, which EvalPlus calls
 FLOAT_ATOL = 1e-6  # of EvalPlus, for floats of a row whose own is 0
 # HumanEval/32 has several roots: what counts is that the polynomial is near 0 at the one that is found.
-_ORACLES = {"HumanEval/32": "assert abs(__canonical__['poly'](*__inputs__[{i}], {name}(*__inputs__[{i}]))) <= {atol}"}
-_TEST = "assert __agree__({name}(*__inputs__[{i}]), __wanted__(__inputs__[{i}]), {atol}, {rtol})"
+_ORACLES = {"HumanEval/32": "assert abs(__canonical__['poly'](*__given__({i}), {name}(*__given__({i})))) <= {atol}"}
+_TEST = "assert __agree__({name}(*__given__({i})), __wanted__({i}), {atol}, {rtol})"
 
 
 def evalplus_sources(meta: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
@@ -181,7 +181,8 @@ def evalplus_sources(meta: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]
         "__canonical__ = {'__name__': 'canonical'}\n"
         f"exec({prompt + solution!r}, __canonical__)\n"
         f"__inputs__ = {inputs!r}\n"
-        f"def __wanted__(arguments):\n    return __canonical__[{name!r}](*__copy__.deepcopy(arguments))\n"
+        "def __given__(number):\n    return __copy__.deepcopy(__inputs__[number])\n"
+        f"def __wanted__(number):\n    return __canonical__[{name!r}](*__given__(number))\n"
     )
     form = _ORACLES.get(str(meta.get("task_id")), _TEST)
     atol = float(meta.get("atol") or FLOAT_ATOL)

@@ -103,6 +103,14 @@ def test_results(result, expected, tolerance, is_same):
     assert agree(result, expected, tolerance, tolerance) is is_same
 
 
+def test_results_that_are_arrays():
+    import numpy as np
+
+    assert agree(np.array([[1, 2]]), [[1, 2]])
+    assert agree([np.float64(0.1) + 0.2], [0.3], 1e-9)
+    assert not agree(np.array([1, 2]), [1, 3])
+
+
 def test_stand_ins_for_numpy_and_pytest_agree_with_them():
     """Pairs that the packages themselves judge."""
     import numpy as np
@@ -196,11 +204,13 @@ def test_a_checker_judges_results(plain):
         ("return 2", Outcome.ERROR, "expected a bool or a number from 0 to 1"),
         ("return float('nan')", Outcome.ERROR, "expected a bool or a number"),
         ("return 'yes'", Outcome.ERROR, "expected a bool or a number"),
-        ("return object()", Outcome.ERROR, "does not run"),
+        ("return object()", Outcome.ERROR, "returned object"),
+        ("print('[1, 1]'); return False", Outcome.WRONG, "gives 0"),
         ("raise SystemExit(0)", Outcome.WRONG, "gives 0"),
         ("return 0.5", Outcome.WRONG, "test 1 of 2: the checker gives 0.5 to '1'"),
         ("return 1.0", Outcome.CORRECT, ""),
-        ("import os; os._exit(0)", Outcome.TIMEOUT, "the checker"),
+        ("import os; os._exit(0)", Outcome.ERROR, "the checker ended"),
+        ("import os; os.kill(os.getpid(), 9)", Outcome.TIMEOUT, "the checker was killed"),
     ],
 )
 def test_what_checkers_return(plain, body, outcome, says):

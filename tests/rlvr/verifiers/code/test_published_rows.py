@@ -211,6 +211,14 @@ def test_rows_load_as_they_are_published(plain, tmp_path, name):
     assert [verdict.outcome for verdict in verdicts] == [Outcome.CORRECT, Outcome.WRONG], verdicts
 
 
+def test_a_program_does_not_change_what_is_expected(plain, tmp_path):
+    """One that empties its argument in place would be compared with the canonical solution's result for that."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROWS["EvalPlus"][0]) + "\n")
+    (problem,) = load_problems(str(path))
+    assert plain.verify([(problem, "def root(x):\n    x.clear()\n    return 0.0")])[0].outcome is Outcome.WRONG
+
+
 def test_what_a_model_is_told(tmp_path):
     """Where the harness of a data set tells a model more than the row's text, the question does."""
     path = tmp_path / "rows.jsonl"
