@@ -20,8 +20,8 @@ from typing import Any
 def agree(result: Any, expected: Any, atol: float = 0.0, rtol: float = 0.0) -> bool:
     """Returns whether a result is the expected one.
 
-    Lists, tuples and arrays are compared item by item, whichever they are, and dicts value by value. Where one of two numbers
-    is a float, they may differ by `atol + rtol * abs(expected)`.
+    Lists, tuples and arrays are compared item by item, whichever they are, and dicts value by value. Where one of two
+    numbers is a float, they may differ by `atol + rtol * abs(expected)`.
     """
     if type(result).__module__ == "numpy" and hasattr(result, "tolist"):
         result = result.tolist()
