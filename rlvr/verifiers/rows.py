@@ -4,8 +4,9 @@ Owns: the form of a row, reading and judging in batches, and what is printed.
 Does not own: judging (`rlvr.verifiers`), how errors end a command (`rlvr.console`).
 
 A row is a JSON object with `id`, `completion` and `answer`. `question` is optional; `meta` and every other field are
-the problem's meta. A batch is read and checked before it is judged, and printed before the next one is read. A row
-whose gold answer the verifier cannot use has the outcome `error` and is named; the others are judged.
+the problem's meta. A row of a published set of code problems needs no `answer`. A batch is read and checked before it
+is judged, and printed before the next one is read. A row whose gold answer the verifier cannot use has the outcome
+`error` and is named; the others are judged.
 """
 
 import json
@@ -23,6 +24,7 @@ from rlvr.console import echo
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem
 from rlvr.problems.loaders import kind_of, parse_answer, parse_line
+from rlvr.problems.published import published_problem
 from rlvr.verifiers import Verifier
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
@@ -200,13 +202,21 @@ def _row(value: object, where: str, num_bytes: int) -> Row:
         raise ProblemError(f"{where}: `question` is {_seen(value, 'question')}, expected text; convert the column.")
     if not isinstance(meta, dict | None):
         raise ProblemError(f"{where}: `meta` is {kind_of(meta)}, expected an object; convert or drop the column.")
-    others = {key: each for key, each in value.items() if key not in ("id", "completion", "answer", "question", "meta")}
-    problem = Problem(value.get("question", ""), parse_answer(value, where), {**others, **(meta or {})})
+    try:
+        problem = published_problem(value) or _own_problem(value, meta or {}, where)
+    except ValueError as error:
+        raise ProblemError(f"{where}: {error}; correct or remove the row.") from None
     try:
         _ = problem.problem_id, (problem.question + problem.answer).encode()  # no tokenizer takes a lone surrogate
     except (TypeError, ValueError, RecursionError) as error:
         raise ProblemError(f"{where}: has no content id ({error}); use plain text and JSON values.") from None
     return Row(where, name, problem, completion, num_bytes)
+
+
+def _own_problem(value: dict[str, Any], meta: dict[str, Any], where: str) -> Problem:
+    """Returns the problem of a row that is in no published schema."""
+    others = {key: each for key, each in value.items() if key not in ("id", "completion", "answer", "question", "meta")}
+    return Problem(value.get("question", ""), parse_answer(value, where), {**others, **meta})
 
 
 def _seen(value: dict[str, Any], column: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from rlvr.errors import ProblemError
 from rlvr.problems import Problem, load_problems
+from rlvr.verifiers import rows as verify_command
 from rlvr.verifiers.code.published import unpacked
 from rlvr.verifiers.code.verifier import CodeVerifier
 from rlvr.verifiers.verdicts import Outcome
@@ -209,6 +210,16 @@ def test_rows_load_as_they_are_published(plain, tmp_path, name):
     right = right or problem.answer
     verdicts = plain.verify([(problem, f"```python\n{program}\n```") for program in (right, wrong)])
     assert [verdict.outcome for verdict in verdicts] == [Outcome.CORRECT, Outcome.WRONG], verdicts
+
+
+@pytest.mark.parametrize("name", ["LiveCodeBench, stdin", "KodCode"])
+def test_rlvr_verify_takes_them_with_completions(plain, tmp_path, name):
+    row, right, wrong = ROWS[name]
+    path = tmp_path / "rows.jsonl"
+    programs = [right or row["solution"], wrong]
+    path.write_text("".join(json.dumps(row | {"id": n, "completion": p}) + "\n" for n, p in enumerate(programs)))
+    (judged,) = verify_command.judge(plain, str(path))
+    assert [verdict.outcome for _, verdict in judged] == [Outcome.CORRECT, Outcome.WRONG]
 
 
 def test_a_program_does_not_change_what_is_expected(plain, tmp_path):
