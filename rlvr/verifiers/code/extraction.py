@@ -223,7 +223,7 @@ def _runs(text: str) -> list[str]:
             rest = textwrap.dedent(chunk.partition("\n")[2])
             if current:
                 found.append(current)
-            found, current = (found, "") if not _parsed(rest) else ([*found, rest], "")
+            found, current = ([*found, rest], "") if rest.strip() and _parsed(rest) else (found, "")
         current += source
     return [run for run in [*found, current] if _parsed(run)]
 
