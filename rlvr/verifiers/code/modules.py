@@ -17,8 +17,8 @@ _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @dataclass(frozen=True)
-class TestModule:
-    """A module of tests that needs no runner.
+class ModuleTests:
+    """The tests of a module that needs no runner.
 
     Attributes:
         imports: source of its own imports, which must succeed before there is a program.
@@ -27,15 +27,13 @@ class TestModule:
         tests: functions `test_x` and methods `Class.test_x`; none where the module itself is the test.
     """
 
-    __test__ = False  # for pytest
-
     imports: str
     source: str
     names: tuple[str, ...]
     tests: tuple[str, ...]
 
 
-def read_module(source: str) -> TestModule:
+def read_module(source: str) -> ModuleTests:
     """Returns a module of tests.
 
     Raises:
@@ -54,7 +52,7 @@ def read_module(source: str) -> TestModule:
         raise ValueError("test uses no name of the program")
     _refuse_own_exceptions(tree, names)
     imports = [each for each in tree.body if isinstance(each, (ast.Import, ast.ImportFrom))]
-    return TestModule(
+    return ModuleTests(
         imports="\n".join(map(ast.unparse, imports)),
         source=ast.unparse(tree),
         names=tuple(sorted(names)),
