@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ ODD_TEXT = "odd_text"
 ZSTD_LEVEL = 3
 MAX_GROUP_BYTES = 1 << 28  # in memory
 NULL = -(2**63)  # among numbers, in a hash
+Number = TypeVar("Number", np.int64, np.float64)
 
 
 def write_hashed(
@@ -150,15 +151,13 @@ def hash_of(column: pa.ChunkedArray | pa.Array) -> str:
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     digest = xxhash.xxh3_64()
     if pa.types.is_string(array.type):
-        lengths = pc.fill_null(pc.binary_length(array), -1).to_numpy(zero_copy_only=False)
-        digest.update(np.ascontiguousarray(lengths, dtype=np.int64).data)
+        digest.update(numbers_of(pc.binary_length(array), -1).data)
         _, offsets, data = array.buffers()
         if data is not None and len(array):
             at = np.frombuffer(offsets, dtype=np.int32)[array.offset : array.offset + len(array) + 1]
             digest.update(memoryview(data)[at[0] : at[-1]])
     elif pa.types.is_floating(array.type):
-        filled = pc.fill_null(array.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
-        digest.update(np.ascontiguousarray(filled).data)
+        digest.update(_values(pc.fill_null(array.cast(pa.float64()), float("nan")), np.float64).data)
     else:
         digest.update(numbers_of(array).data)
     return digest.hexdigest()
@@ -167,7 +166,15 @@ def hash_of(column: pa.ChunkedArray | pa.Array) -> str:
 def numbers_of(array: pa.Array, null: int = NULL) -> npt.NDArray[np.int64]:
     """Returns a column of integers or truth values, (N,), with `null` for those that are null."""
     filled = pc.fill_null(array.cast(pa.int64()), null) if array.null_count else array.cast(pa.int64())
-    return np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return _values(filled, np.int64)
+
+
+def _values(array: pa.Array, kind: type[Number]) -> npt.NDArray[Number]:
+    """Returns numbers without nulls as they stand in memory, read-only; Arrow's own `to_numpy` would import pandas."""
+    if not len(array):
+        return np.empty(0, dtype=kind)
+    size = np.dtype(kind).itemsize
+    return np.frombuffer(array.buffers()[1], dtype=kind, count=len(array), offset=array.offset * size)
 
 
 def texts(name: str, values: Sequence[str | bytes | None], odd: dict[int, dict[str, str]]) -> pa.Array:
