@@ -16,6 +16,7 @@ import click
 
 from rlvr import __version__
 from rlvr.console import ErrorGroup, echo
+from rlvr.errors import RunError
 from rlvr.training.recipe_fields import describe_fields
 
 
@@ -106,9 +107,10 @@ def verify(verifier: str, source: str, as_json: bool, explain: bool, strict: boo
     cannot use the row's gold answer: such rows are named.
     """
     from rlvr.verifiers import make_verifier
+    from rlvr.verifiers.mixture import MixtureVerifier
     from rlvr.verifiers.rows import verify_rows
 
-    verify_rows(make_verifier(verifier), source, as_json, explain, strict)
+    verify_rows(MixtureVerifier.around(verifier, make_verifier(verifier)), source, as_json, explain, strict)
 
 
 @main.command()
@@ -131,6 +133,24 @@ def doctor(ctx: click.Context, run: Path, as_json: bool) -> None:
     else:
         show_findings(findings)
     ctx.exit(1 if worst(findings) in ("error", "owed") else 0)
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def shadow(run: Path, as_json: bool) -> None:
+    """Compare the reward of the run in RUN with its shadow verifier: rates of false rewards with 95 % intervals.
+
+    With keep_rollouts the rates are also given over distinct completions, which can be compared with a verifier's own.
+    """
+    from rlvr.rollouts.agreement import measure, sentences
+    from rlvr.rollouts.kept import read_rollouts
+    from rlvr.training.run_folder import RunFolder
+
+    found = measure(RunFolder(run).log_history(), read_rollouts(run))
+    if found is None:
+        raise RunError(f"{run}: its log has no verdicts of a shadow verifier; give shadow_verifier in the recipe.")
+    echo(json.dumps(found) if as_json else "\n".join(sentences(found)))
 
 
 def show_end(summary: Any, run_dir: str, as_json: bool) -> None:

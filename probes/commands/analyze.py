@@ -60,7 +60,7 @@ def analyze(
     another gives the perplexity of STORE's completions under it.
     """
     from probes.results.measured import measure_store
-    from probes.results.studies import study_arm, study_pair
+    from probes.results.studies import study_arm, study_pair, study_verifiers
     from probes.statistics.plan import k_grid
     from probes.store.store import ProbeStore
 
@@ -68,7 +68,10 @@ def analyze(
     counts = opened.counts(verifier)
     k_max = default_ks([counts])[-1]
     verifier_id = opened.require_verifier(verifier)
-    result: dict[str, Any] = {"arm": study_arm(measure_store(store, 0, verifier_id), k_max, seed)}
+    measured = measure_store(store, 0, verifier_id)
+    result: dict[str, Any] = {"arm": study_arm(measured, k_max, seed)}
+    if parts := study_verifiers(measured, k_grid(k_max), seed):
+        result["by_verifier"] = parts
     if base is not None:
         result["against_base"] = study_pair(ProbeStore.open_existing(base).counts(verifier), counts, k_max, seed)
     if scored_by is not None:

@@ -72,13 +72,21 @@ def watch(ctx: click.Context, /, run_dir: Path, once: bool, poll_s: float, as_js
 
 def require_no_code(recipe: dict[str, Any], given: set[str], run_dir: Path) -> None:
     """Raises `UsageError` where the manifest, which may be a stranger's, wishes for code or a server of its own."""
+    from rlvr.problems.loaders import named_verifiers
     from rlvr.verifiers import needs_trust
 
-    verifier = recipe.get("verifier")
-    if verifier and "verifier" not in given and needs_trust(str(verifier)):
+    wishes = {str(recipe["verifier"])} if recipe.get("verifier") and "verifier" not in given else set()
+    for verifier in filter(needs_trust, sorted(wishes)):
         raise click.UsageError(
-            f"{run_dir}/manifest.json wishes for the verifier {str(verifier)!r:.200}, which runs code that does not "
-            f"come with rlvr, or sends answers to a server. If you trust it, give --verifier {str(verifier)!r:.200}."
+            f"{run_dir}/manifest.json wishes for the verifier {verifier!r:.200}, which runs code that does not "
+            f"come with rlvr, or sends answers to a server. If you trust it, give --verifier {verifier!r:.200}."
+        )
+    located = named_verifiers(str(recipe.get("probe_problems") or "")) if "problems" not in given else frozenset()
+    for verifier in filter(needs_trust, sorted(located)):
+        raise click.UsageError(
+            f"{run_dir}/manifest.json wishes for problems that name the verifier {verifier!r:.200}, which runs code "
+            "that does not come with rlvr, or sends answers to a server. If you trust it, give --problems as they "
+            "stand there."
         )
     if recipe.get("trust_remote_code") and "trust_remote_code" not in given:
         echo(

@@ -6,7 +6,7 @@ Does not own: the headline and what else a report says (`probes.report.words`).
 
 from probes.results.formatting import number, percent, plural
 from probes.results.schema import Probe, Summary
-from rlvr.verifiers.verdicts import Mode, mode_of
+from rlvr.verifiers.verdicts import modes_of
 
 NOTEWORTHY_RATE = 0.05
 
@@ -58,8 +58,7 @@ def mode_cautions(summary: Summary) -> list[str]:
     found = [(probe["label"], modes) for probe in first_and_last(summary) if (modes := probe.get("modes"))]
     if not found:
         return []
-    shown = mode_of(summary["verifier"])
-    other = Mode.STRICT if shown is Mode.LENIENT else Mode.LENIENT
+    shown, other = modes_of(summary["verifier"])
     steps = [
         f"{number(each['other'], 3)} in place of {number(each['shown'], 3)} at {label} ({each['num_changed']:,} "
         f"draws differ)"

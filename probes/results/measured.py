@@ -20,6 +20,9 @@ from probes.statistics.outcomes import Outcomes
 from probes.statistics.plan import Plan
 from probes.store.index import ProbeEntry, ProbeIndex
 from probes.store.store import ProbeStore
+from rlvr.verifiers.mixture import is_mixture
+
+DEFAULT = "default"  # stands for the verifier of problems that name none
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,16 @@ class Measured:
     def rates(self) -> Rates:
         """Rates over the first draws."""
         return rates(self.outcomes, self.store.totals(self.num_first), self.num_first)
+
+    @cached_property
+    def counts_by_verifier(self) -> dict[str, Counts]:
+        """Counts of a mixture by the verifier that problems name, `DEFAULT` for none; empty for any other verifier."""
+        if not is_mixture(self.verifier_id):
+            return {}
+        ids: dict[str, set[str]] = {}
+        for problem in self.store.problems():
+            ids.setdefault(problem.verifier or DEFAULT, set()).add(problem.problem_id)
+        return {name: self.outcomes.of(ids[name]).counts(self.plan) for name in sorted(ids)}
 
     @cached_property
     def answers(self) -> Answers:

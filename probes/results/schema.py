@@ -58,6 +58,10 @@ class Estimate(TypedDict):
     band_hi: float | None
 
 
+VerifierPart = TypedDict("VerifierPart", {"num_problems": int, "pass@k": dict[str, Estimate]})
+VerifierPart.__doc__ = """The problems that one verifier of a mixture judges."""
+
+
 class Difference(TypedDict):
     """Paired difference to step 0 at one k, with a band that holds for all steps and k at once."""
 
@@ -120,6 +124,7 @@ Probe = TypedDict(
         "num_rate_draws": int,
         "seconds": float | None,
         "pass@k": dict[str, Estimate],
+        "by_verifier": NotRequired[dict[str, VerifierPart] | None],
         "bounds_if_errors": dict[str, list[float | None]] | None,
         "all_outcomes": dict[str, int],
         "outcomes": dict[str, int],
@@ -139,6 +144,33 @@ Probe = TypedDict(
 Probe.__doc__ = """One probed step, or one store: what was drawn, and what follows. See docs/contracts.md."""
 
 
+class Rate(TypedDict):
+    """`num_wrong` of `num`, with the exact binomial interval; null where nothing was seen."""
+
+    num_wrong: int
+    num: int
+    estimate: float | None
+    lo: float | None
+    hi: float | None
+
+
+class Agreement(TypedDict):
+    """Rollouts by whether reward and shadow verifier call them correct, and the rates that follow."""
+
+    cells: dict[str, int]
+    fpr: Rate
+    fnr: Rate
+
+
+class ShadowAgreement(TypedDict):
+    """What a shadow verifier says of the reward: over rollouts, and over distinct completions where they are kept."""
+
+    confidence: float
+    rollouts: Agreement
+    distinct: Agreement | None
+    systematic: dict[str, str | None] | None
+
+
 class Summary(TypedDict):
     """The whole of `summary.json`."""
 
@@ -152,6 +184,7 @@ class Summary(TypedDict):
     sampling: dict[str, Any]
     probes: list[Probe]
     training: NotRequired[dict[str, list[float | None]]]
+    shadow: NotRequired[ShadowAgreement]
     notes: NotRequired[list[str]]
     studies: NotRequired[dict[str, Any]]
 

@@ -43,6 +43,14 @@ def study_arm(measured: Measured, k_max: int, seed: int = 0) -> dict[str, Any]:
     }
 
 
+def study_verifiers(measured: Measured, ks: Sequence[int], seed: int = 0) -> dict[str, Any] | None:
+    """Returns pass@k of the problems of each verifier; None where no problem names its own."""
+    return {
+        name: {"num_problems": counts.num_problems, "pass@k": curve_rows(pass_at_k_curve(counts, ks, seed=seed))}
+        for name, counts in measured.counts_by_verifier.items()
+    } or None
+
+
 def study_reliability(counts: Counts) -> dict[str, Any]:
     """Returns pass^k, G-Pass@k and Cover@tau over the first draws."""
     ks = k_grid(min(MAX_RELIABILITY_K, counts.largest_k))

@@ -18,7 +18,7 @@ from probes.analyses.curves import curve_rows, pass_at_k_curve
 from probes.analyses.modes import compare_modes
 from probes.results.measured import Measured, measure_probe
 from probes.results.schema import SCHEMA, Summary, require_summary
-from probes.results.studies import study_arm, study_pair, study_run
+from probes.results.studies import study_arm, study_pair, study_run, study_verifiers
 from probes.statistics.estimators import Counts, error_bounds
 from probes.statistics.intervals import StepComparison, compare_counts, crossing
 from probes.statistics.plan import k_grid
@@ -27,10 +27,15 @@ from probes.store.files import plain, read_json
 from probes.store.index import ProbeIndex
 from rlvr.durable import write_atomically
 from rlvr.errors import InputError
+from rlvr.rollouts import agreement
+from rlvr.rollouts.agreement import FNR, FPR, NAMES, logged_name
 
 TRAINING_KEYS = (
     "reward",
     "shadow/accuracy",
+    FPR,
+    FNR,
+    *(logged_name(cell) for cell in NAMES),
     "entropy",
     "loss",
     "completions/clipped_ratio",
@@ -83,10 +88,14 @@ def write_summary(
     Raises:
         StoreError: a store is missing, or has draws without verdicts.
     """
+    from rlvr.rollouts.kept import read_rollouts
+
     index = ProbeIndex(run_dir)
     probes = [measure_probe(index, entry) for entry in index.entries()]
-    summary = make_summary(probes, k_max, log_history, facts, seed, with_studies, more_notes)
-    return _write(run_dir, summary)
+    shadow = agreement.measure(log_history, read_rollouts(run_dir) if with_studies else ())
+    said = agreement.sentences(shadow) if shadow else []
+    summary = make_summary(probes, k_max, log_history, facts, seed, with_studies, [*said, *more_notes])
+    return _write(run_dir, {**summary, **({"shadow": shadow} if shadow else {})})
 
 
 def _write(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
@@ -206,6 +215,7 @@ def _probe_record(probe: Measured, ks: Sequence[int], seed: int) -> dict[str, An
         "seconds": probe.seconds,
         "cost": _probe_cost(probe),
         "pass@k": curve_rows(pass_at_k_curve(probe.counts, ks, seed=seed)),
+        "by_verifier": study_verifiers(probe, ks, seed),
         "bounds_if_errors": _bounds_if_errors(probe.counts, ks),
         "num_rate_draws": probe.rates.num_draws,
         "all_outcomes": probe.outcomes.tally(),
@@ -346,7 +356,7 @@ def _truncation_notes(probes: Sequence[Measured]) -> list[str]:
 
 
 def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Returns what the trainer logs of the last probe: `probe/pass@k` and rates."""
+    """Returns what the trainer logs of the last probe: `probe/pass@k`, also by verifier of a mixture, and rates."""
     if not summary["probes"]:
         return {}
     last = summary["probes"][-1]
@@ -354,5 +364,7 @@ def metrics(summary: Mapping[str, Any]) -> dict[str, float]:
     if last["against_base"]:
         at_k_max = list(last["against_base"]["k"].values())[-1]
         curves[NARROWED] = float(at_k_max["verdict"] == "loss")
+    for name, part in (last.get("by_verifier") or {}).items():
+        curves |= {f"probe/{name}/pass@{k}": value["estimate"] for k, value in part["pass@k"].items()}
     names = ("truncation_rate", "no_answer_rate", "mean_tokens", "distinct_correct")
     return {**curves, **{f"probe/{name}": last[name] for name in names}}

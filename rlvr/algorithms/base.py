@@ -16,6 +16,7 @@ import torch
 from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
 
+from rlvr.rollouts.agreement import pool_cells
 from rlvr.rollouts.exposures import RolloutCount
 from rlvr.rollouts.kept import KeptRollouts
 from rlvr.rollouts.order import EpochOrder, Order
@@ -137,9 +138,10 @@ class CountsRollouts:
             self.kept.add(self.state.global_step, self._logs, num * self.accelerator.num_processes)  # type: ignore[attr-defined]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the number of rollouts to the training log."""
+        """Adds the number of rollouts, and sums of a shadow verifier's counts, to the training log."""
         if self.model.training and "loss" in logs:  # type: ignore[attr-defined]
             logs["rollouts"] = self.rollouts.num
+            pool_cells(self._metrics["train"], self.accelerator.num_processes)  # type: ignore[attr-defined]
         super().log(logs, start_time)  # type: ignore[misc]
 
 

@@ -229,7 +229,7 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
     """Returns what an arm's checkpoint, or the base, does on a further problem set; draws are made where they lack."""
     job, probing = runs[0].job, replace(runs[0].probing, problems=spec)
     inputs = job.task.load()
-    what = probing.settings(inputs, probing.load(inputs))
+    what = probing.settings(inputs, *probing.load(inputs))
     model, label = job.training.model_name, "base"
     if state is not None:
         run = next(run for run in runs if (run.arm, run.seed) == (state.arm, state.seed))
@@ -238,7 +238,7 @@ def measure_state(config: ComparisonConfig, runs: list[Run], name: str, spec: st
     options = EngineOptions(model=model, dtype=training.dtype, trust_remote_code=training.trust_remote_code)
     echo(f"{name}: {label} ...", err=True)
     store = sample_store(what, options, Path(config.output_dir) / "sets" / name / label, sys.stderr.isatty())
-    return arm_measured(measure_store(store.path, 0, inputs.verifier.verifier_id))
+    return arm_measured(measure_store(store.path, 0, what.verifier.verifier_id))
 
 
 def checkpoint_of(run: Run, step: int) -> Path:

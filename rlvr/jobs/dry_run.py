@@ -8,7 +8,7 @@ written.
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import yaml
 from rlvr.console import echo
 from rlvr.jobs.resolve import Job, Probing, resolve
 from rlvr.problems import ProblemSet, load_problems
-from rlvr.problems.loaders import COUNTDOWN, FILE_SUFFIXES, JOINT
+from rlvr.problems.loaders import COUNTDOWN, FILE_SUFFIXES, named_verifiers
+from rlvr.problems.spec import joined
 from rlvr.training.recipe import Recipe
-from rlvr.training.settings import Teacher, TrainingSettings
-from rlvr.verifiers import make_verifier
+from rlvr.training.settings import Task, Teacher, TrainingSettings
+from rlvr.verifiers import Verifier, make_verifier, verifier_for
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ def print_dry_run(recipe: Recipe, num_processes: int | None, as_json: bool) -> N
         InputError: as a real start would.
     """
     job = resolve(recipe)
-    make_verifier(job.task.verifier)
-    num_train = _num_problems(job.task.problems)
-    num_probe = _num_problems(job.probing.problems) if job.probing else 0
+    verifier = make_verifier(job.task.verifier)
+    num_train = _num_problems(job.task.problems, job.task, verifier)
+    num_probe = _num_problems(job.probing.problems, job.task, verifier) if job.probing else 0
     num_processes = num_processes or int(os.environ.get("WORLD_SIZE", "1"))
     cost = cost_of(job, num_processes, num_train, num_probe)
     shown = recipe.chosen(sorted(recipe.given | {"algorithm"}))
@@ -147,12 +148,18 @@ def _num_probes(steps: int, every: int) -> int:
     return 1 + inner + (1 if every == 0 or steps % every else 0)
 
 
-def _num_problems(spec: str) -> int | None:
-    """Returns the number of problems of a file or generator; None for a Hub data set, which is not downloaded."""
-    locations = [part.split("?")[0] for part in spec.split(JOINT)]
+def _num_problems(spec: str, task: Task, verifier: Verifier) -> int | None:
+    """Returns the number of problems of a file or generator; None for a Hub data set, which is not downloaded.
+
+    Raises:
+        InputError: they cannot be read, or a verifier that they name cannot be made.
+    """
+    locations = [part.split("?")[0] for part in joined(spec)]
     if not all(each.startswith(COUNTDOWN) or each.endswith(FILE_SUFFIXES) or Path(each).exists() for each in locations):
         return None
     problems: ProblemSet = load_problems(spec)
+    trusted = problems.trusted | named_verifiers(task.problems)  # as a run, which reads these first
+    verifier_for(replace(problems, trusted=trusted), task.verifier, like=verifier)
     return len(problems)
 
 

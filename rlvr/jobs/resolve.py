@@ -29,6 +29,7 @@ from rlvr.training.recipe_fields import FREE_KEYS, SEED_KEYS, SHARED_KEYS, SHOWN
 from rlvr.training.run_folder import RunRecord
 from rlvr.training.settings import Inputs, Task, Teacher, TrainingSettings
 from rlvr.training.train import between_rollouts, steps_per_rollouts
+from rlvr.verifiers import Verifier, verifier_for
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Probing:
 
     Attributes:
         problems: for `load_problems`.
+        verifier: for `verifier_for`.
         plan: how many draws.
         k_max: largest k.
         steps: probe every so many; 0: at start and end only.
@@ -48,6 +50,7 @@ class Probing:
     """
 
     problems: str
+    verifier: str
     plan: Plan
     k_max: int
     steps: int
@@ -57,21 +60,22 @@ class Probing:
     store_root: Path | None
     seed: int
 
-    def load(self, inputs: Inputs) -> ProblemSet:
-        """Returns the held-out problems, which the run's verifier can judge.
+    def load(self, inputs: Inputs) -> tuple[ProblemSet, Verifier]:
+        """Returns the held-out problems and their verifier, which can judge them.
 
         Raises:
             InputError: a file, row, gold answer or name is wrong.
         """
         problems = load_problems(self.problems)
-        inputs.verifier.check_problems(list(problems))
-        return problems
+        verifier = verifier_for(problems, self.verifier, inputs.prompt_format.think, inputs.verifier)
+        verifier.check_problems(list(problems))
+        return problems, verifier
 
-    def settings(self, inputs: Inputs, problems: ProblemSet) -> ProbeSettings:
+    def settings(self, inputs: Inputs, problems: ProblemSet, verifier: Verifier) -> ProbeSettings:
         """Returns the settings of the probe callback."""
         return ProbeSettings(
             problems=problems,
-            verifier=inputs.verifier,
+            verifier=verifier,
             plan=self.plan,
             k_max=self.k_max,
             probe_steps=self.steps,
@@ -189,6 +193,7 @@ def _probing(recipe: Recipe) -> Probing | None:
         return None
     return Probing(
         problems=own.probe_problems,
+        verifier=str(own.verifier),
         plan=plan,
         k_max=own.probe_k_max,
         steps=own.probe_steps,

@@ -19,6 +19,7 @@ from rlvr.training.rewards import alarm_notes
 from rlvr.training.run_folder import RunFolder, versions
 from rlvr.training.settings import Inputs
 from rlvr.training.train import train
+from rlvr.verifiers import Verifier
 
 
 def run_job(job: Job) -> dict[str, Any] | None:
@@ -32,22 +33,26 @@ def run_job(job: Job) -> dict[str, Any] | None:
     attach = []
     if probing is not None and held_out is not None:
         probing.check_steps(args)
-        attach.append(make_callback(job, probing, inputs, held_out, facts).attach)
-    record = replace(job.record, contents=content_ids(inputs, held_out))
+        attach.append(make_callback(job, probing, inputs, *held_out, facts).attach)
+    record = replace(job.record, contents=content_ids(inputs, held_out[0] if held_out else None))
     folder = train(job.training, args, inputs, record, attach)
+    if held_out is not None:
+        held_out[1].close()
     if args.process_index != 0 or probing is None:
         return None
     return finish(folder, probing, facts)
 
 
-def make_callback(job: Job, probing: Probing, inputs: Inputs, problems: ProblemSet, facts: RunFacts) -> ProbeCallback:
+def make_callback(
+    job: Job, probing: Probing, inputs: Inputs, problems: ProblemSet, verifier: Verifier, facts: RunFacts
+) -> ProbeCallback:
     """Returns the callback that probes, and writes the summary after each probe."""
     run_dir = job.training.output_dir
 
     def after_probe(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         return metrics(write_summary(run_dir, probing.k_max, log_history, facts, probing.seed, with_studies=False))
 
-    return ProbeCallback(probing.settings(inputs, problems), run_dir, after_probe)
+    return ProbeCallback(probing.settings(inputs, problems, verifier), run_dir, after_probe)
 
 
 def content_ids(inputs: Inputs, probe_problems: ProblemSet | None) -> dict[str, str | None]:

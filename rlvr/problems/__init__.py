@@ -6,6 +6,7 @@
     spec           `name?key=value&...`, the form of such strings
     prompts        rendering for base and chat models, the stop rule
     countdown, humaneval, reasoning_gym    problem sets that are generated or come from a package
+    ifeval         rows as IFEval publishes them
 
 Owns: `load_problems`, the one place that turns a recipe's string into a problem set.
 Does not own: how an answer is judged (`rlvr.verifiers`).

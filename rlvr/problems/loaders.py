@@ -1,14 +1,14 @@
 """Loaders: from a recipe's string to a `ProblemSet`.
 
-Owns: which locations there are, the joint ` + `, the column rules, and the messages for rows that break them.
-Does not own: options (`rlvr.problems.spec`), the types (`rlvr.problems.types`), rows of code problems as data sets
-publish them (`rlvr.problems.published`), what is generated or packaged (`rlvr.problems.countdown`,
+Owns: which locations there are, their option `verifier`, the column rules, and the messages for rows that break them.
+Does not own: options (`rlvr.problems.spec`), the types (`rlvr.problems.types`), rows as data sets publish them
+(`rlvr.problems.published`, `rlvr.problems.ifeval`), what is generated or packaged (`rlvr.problems.countdown`,
 `rlvr.problems.humaneval`, `rlvr.problems.reasoning_gym`).
 
 A location is a JSONL file, `countdown:<split>`, `humaneval`, `reasoning_gym:<family>`, or a data set of the Hugging
 Face Hub (`name` or `org/name`). Files and Hub data sets share one row parser: `problem` or `question`, `answer`, and
-optionally `cluster` and `meta`; or the columns of a published set of code problems. A `problem_id` column is ignored,
-because identity comes from content.
+optionally `cluster` and `meta`; or the columns of a published set of code problems, or of IFEval. A `problem_id` column
+is ignored, because identity comes from content.
 """
 
 import json
@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.errors import ProblemError
+from rlvr.problems.ifeval import ifeval_row, is_ifeval
 from rlvr.problems.published import SCHEMAS, published_problem
-from rlvr.problems.spec import Spec, parse_spec
+from rlvr.problems.spec import JOINT, Spec, joined, parse_spec
 from rlvr.problems.types import Problem, ProblemSet
 
 QUESTION_COLUMNS = ("problem", "question")
@@ -33,7 +34,6 @@ HUB_OPTIONS = ("name", "split", "revision", "limit", "seed")
 COUNTDOWN = "countdown:"
 HUMANEVAL = "humaneval"
 REASONING_GYM = "reasoning_gym:"
-JOINT = " + "
 COUNTDOWN_OPTIONS = ("num", "seed", "num_numbers", "max_number")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -47,15 +47,37 @@ def load_problems(spec: str) -> ProblemSet:
         spec: `location[?key=value&...]`. Files and `humaneval` take `limit` and `seed`, Hub data sets also `name`,
             `split` (by default `train`) and `revision`, `countdown:<split>` takes `num`, `seed`, `num_numbers` and
             `max_number`, `reasoning_gym:<family>` takes `num`, `seed` and the family's own settings. Of rows that are
-            read, `seed` shuffles; `limit` then keeps that many distinct problems.
+            read, `seed` shuffles; `limit` then keeps that many distinct problems. Every location takes `verifier`: what
+            judges its problems, as their `meta.verifier`, in place of what rows say.
 
     Raises:
         ProblemError: the location, an option or a row cannot be used.
     """
-    if JOINT in spec:
-        sets = [load_problems(part) for part in spec.split(JOINT)]
-        return ProblemSet.of(JOINT.join(each.name for each in sets), [problem for each in sets for problem in each])
-    parsed = parse_spec(spec, "problems", ProblemError)
+    sets = [_load_part(parse_spec(part, "problems", ProblemError)) for part in joined(spec)]
+    if len(sets) == 1:
+        return sets[0]
+    rows = [problem for each in sets for problem in each]
+    return ProblemSet.of(JOINT.join(each.name for each in sets), rows, named_verifiers(spec))
+
+
+def named_verifiers(spec: str) -> frozenset[str]:
+    """Returns the verifiers that locations name in their options."""
+    parts = (parse_spec(part, "problems", ProblemError) for part in joined(spec))
+    return frozenset(part.options["verifier"] for part in parts if "verifier" in part.options)
+
+
+def _load_part(parsed: Spec) -> ProblemSet:
+    """Returns the problems of one location, with the verifier that it names for them."""
+    problems, name = _load(parsed.without("verifier")), parsed.options.get("verifier")
+    if name is None:
+        return problems
+    rows = [replace(problem, meta={**problem.meta, "verifier": name}) for problem in problems]
+    named = ProblemSet.of(problems.name, rows, frozenset({name}))
+    return replace(named, num_duplicates=problems.num_duplicates + named.num_duplicates)
+
+
+def _load(parsed: Spec) -> ProblemSet:
+    """Returns the problems of one location."""
     location = parsed.name
     if location.startswith(COUNTDOWN):
         return _load_countdown(parsed.only(*COUNTDOWN_OPTIONS))
@@ -75,7 +97,7 @@ def load_problems(spec: str) -> ProblemSet:
         rows = _read_hub(location, parsed.only(*HUB_OPTIONS).options)
         return _choose(ProblemSet.of(location, rows), parsed)
     raise ProblemError(
-        f"problems: {spec!r} names no source; expected a .jsonl file that exists, countdown:<split>, humaneval, "
+        f"problems: {parsed.text!r} names no source; expected a .jsonl file that exists, countdown:<split>, humaneval, "
         "reasoning_gym:<family>, or the name of a Hub data set (org/name)."
     )
 
@@ -171,6 +193,7 @@ def _parse_row(row: object, where: str) -> Problem:
         raise ProblemError(
             f"{where}: saw {kind_of(row)}, expected an object with `problem` or `question`, and `answer`."
         )
+    row = ifeval_row(row) if is_ifeval(row) else row
     try:
         published = published_problem(row)
     except ValueError as error:

@@ -1,17 +1,20 @@
 """Specs: `name?key=value&...`, the form in which a recipe names problem sets and verifiers with their options.
 
-Owns: the grammar, and the messages for options that are unknown, repeated, empty or out of range.
+Owns: the grammar, the joint ` + ` of several specs, and the messages for options that are unknown, repeated, empty or
+out of range.
 Does not own: which names and options there are (`rlvr.problems.loaders`, `rlvr.verifiers`).
 """
 
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
 from rlvr.errors import InputError, RecipeError
+
+JOINT = " + "
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Spec:
             if key not in known:
                 raise self.error(f"{self.field}: {self.text!r} has the unknown option {key!r}; {nearest(key, known)}")
         return self
+
+    def without(self, key: str) -> "Spec":
+        """Returns the spec without an option."""
+        return replace(self, options={name: value for name, value in self.options.items() if name != key})
 
     def integer(self, key: str, at_least: int, at_most: int = 10**18) -> int | None:
         """Returns an option as an integer, or None where it is not given."""
@@ -71,6 +78,11 @@ class Spec:
     def refusal(self, key: str, expected: str) -> InputError:
         """Returns the error of an option with a bad value."""
         return self.error(f"{self.field}: {self.text!r}: {key} is {self.options[key]!r}; expected {expected}.")
+
+
+def joined(text: str) -> list[str]:
+    """Returns the specs that a text joins with ` + `."""
+    return text.split(JOINT)
 
 
 def parse_spec(text: str, field: str, error: type[InputError] = RecipeError) -> Spec:

@@ -38,6 +38,20 @@ class Problem:
     meta: Mapping[str, Any] = field(default_factory=dict)
     cluster: str | None = None
 
+    @property
+    def verifier(self) -> str | None:
+        """Name of the verifier that judges it, where its row says so: `meta.verifier`, which is part of the identity.
+
+        Raises:
+            ProblemError: it is not text, or empty.
+        """
+        name = self.meta.get("verifier")
+        if name is None or (isinstance(name, str) and name):
+            return name
+        raise ProblemError(
+            f"{self.question[:60]!r}: meta.verifier is {name!r:.60}; expected the name of a verifier, or no such key."
+        )
+
     @cached_property
     def problem_id(self) -> str:
         """16 hex digits that depend on question, answer and meta, and on nothing else."""
@@ -52,14 +66,17 @@ class ProblemSet(Sequence[Problem]):
         name: for people; not part of the identity.
         problems: the distinct problems, in the order of the source.
         num_duplicates: how many rows of the source repeated an earlier one and were left out.
+        trusted: names of verifiers that the person who named the set wrote, as opposed to its rows; not part of the
+            identity.
     """
 
     name: str
     problems: tuple[Problem, ...]
     num_duplicates: int = 0
+    trusted: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, name: str, rows: Sequence[Problem]) -> "ProblemSet":
+    def of(cls, name: str, rows: Sequence[Problem], trusted: frozenset[str] = frozenset()) -> "ProblemSet":
         """Returns the set of the distinct rows.
 
         Raises:
@@ -69,7 +86,7 @@ class ProblemSet(Sequence[Problem]):
             raise ProblemError(f"{name}: no problems found; expected at least one row.")
         distinct = {row.problem_id: row for row in reversed(rows)}
         kept = tuple(row for row in rows if distinct.pop(row.problem_id, None) is not None)
-        return cls(name=name, problems=kept, num_duplicates=len(rows) - len(kept))
+        return cls(name, kept, len(rows) - len(kept), trusted)
 
     @cached_property
     def content_id(self) -> str:

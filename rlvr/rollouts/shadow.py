@@ -6,12 +6,14 @@ Does not own: judging (`rlvr.verifiers`), rewards (`rlvr.training.rewards`).
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from scipy.stats import linregress
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rlvr.rollouts.agreement import cells_of, logged_name
 from rlvr.verifiers.verdicts import Outcome
 
 logger = logging.getLogger(__name__)
@@ -24,17 +26,18 @@ SHARE = 0.5  # of the rise of the reward that the shadow does not see
 
 
 def shadow_metrics(rewarded: Sequence[Outcome], shadow: Sequence[Outcome]) -> dict[str, float]:
-    """Returns what is logged of a batch; nothing where the shadow could judge none of it.
+    """Returns what is logged of a batch; no shares where the shadow could judge none of it.
 
     `shadow/accuracy` is the share that it calls correct. `shadow/passed_rate` is the share of the rewarded completions
-    that it does not call correct.
+    that it does not call correct. Beside them stands the number of rollouts in each cell (`rlvr.rollouts.agreement`).
     """
     judged = [(one, other) for one, other in zip(rewarded, shadow, strict=True) if other is not Outcome.ERROR]
+    cells = {logged_name(name): float(number) for name, number in asdict(cells_of(rewarded, shadow)).items()}
     if not judged:
-        return {}
+        return cells
     said = {SHADOW: sum(other is Outcome.CORRECT for _, other in judged) / len(judged)}
     passed = [other is not Outcome.CORRECT for one, other in judged if one is Outcome.CORRECT]
-    return said | ({PASSED: sum(passed) / len(passed)} if passed else {})
+    return said | cells | ({PASSED: sum(passed) / len(passed)} if passed else {})
 
 
 def shadow_alarm(log_history: Sequence[Mapping[str, Any]]) -> str | None:

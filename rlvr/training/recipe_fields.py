@@ -88,8 +88,8 @@ class RunArguments:
     verifier: str | None = field(
         default=None,
         metadata={
-            "help": "choice, code, countdown, exact, fault, http, judge, math, numeric, reasoning_gym, or "
-            "package.module:function(problem, completion); options as ?key=value&..."
+            "help": "choice, code, countdown, exact, fault, http, ifeval, judge, math, mixture, numeric, "
+            "reasoning_gym, or package.module:function(problem, completion); options as ?key=value&..."
         },
     )
     shadow_verifier: str | None = field(
@@ -100,7 +100,7 @@ class RunArguments:
         default=None,
         metadata={
             "help": "JSONL file, Hub data set, countdown:SPLIT, humaneval or reasoning_gym:FAMILY; options as "
-            "?key=value&..."
+            "?key=value&..., with verifier=NAME also what judges them; several are joined with ' + '"
         },
     )
     format_reward: float = field(

@@ -14,7 +14,7 @@ from rlvr.errors import RecipeError
 from rlvr.problems import ProblemSet, load_problems
 from rlvr.problems.prompts import PromptFormat
 from rlvr.training.demonstrations import SOLVER, Demonstrations
-from rlvr.verifiers import Verifier, make_verifier
+from rlvr.verifiers import Verifier, make_verifier, verifier_for
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ class Task:
         Raises:
             InputError: a file, row, gold answer or name is wrong.
         """
-        verifier = make_verifier(self.verifier, self.prompt_format.think)
+        think = self.prompt_format.think
+        default = make_verifier(self.verifier, think)  # a wrong name is said before problems are read
         problems = load_problems(self.problems)
-        shadow = make_verifier(self.shadow, self.prompt_format.think) if self.shadow else None
+        verifier = verifier_for(problems, self.verifier, think, default)
+        shadow = make_verifier(self.shadow, think) if self.shadow else None
         for each in filter(None, (verifier, shadow)):
             each.check_problems(list(problems))
         return Inputs(problems, verifier, self.prompt_format, self.format_reward, shadow=shadow)

@@ -10,10 +10,12 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
     countdown             an expression that reaches a target
     code/                 a program that passes its tests, in a sandbox
     reasoning_gym/        scores of reasoning-gym's own families
+    ifeval/               instructions that can be checked are followed
     custom                a user's own function
     custom_worker         the process that it runs in
     fault                 another verifier, made wrong at known rates
     remote/               what a server says: a language model that judges, a service of one's own
+    mixture               several verifiers, each for the problems that name it
     rows                  the command `rlvr verify`
 
 `make_verifier` takes a built-in name with its options, for example `numeric?tolerance=1e-3`, or
@@ -21,17 +23,18 @@ Does not own: problems (`rlvr.problems`), processes that are limited and killed 
 completion stands.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
 
 from rlvr.errors import RecipeError
-from rlvr.problems import Problem
-from rlvr.problems.spec import Spec, parse_spec
+from rlvr.problems import Problem, ProblemSet
+from rlvr.problems.spec import Spec, joined, parse_spec
 from rlvr.verifiers.verdicts import Outcome, Verdict
 
-__all__ = ["BUILT_IN", "Outcome", "Verdict", "Verifier", "make_verifier"]
+__all__ = ["BUILT_IN", "Outcome", "Verdict", "Verifier", "make_verifier", "verifier_for"]
 
 
 class Verifier(Protocol):
@@ -97,6 +100,12 @@ def _http(spec: Spec) -> Verifier:
     return HttpVerifier.of(spec)
 
 
+def _ifeval(spec: Spec) -> Verifier:
+    from rlvr.verifiers.ifeval.verifier import IfevalVerifier
+
+    return IfevalVerifier.of(spec)
+
+
 def _judge(spec: Spec) -> Verifier:
     from rlvr.verifiers.remote.judge import JudgeVerifier
 
@@ -107,6 +116,12 @@ def _math(spec: Spec) -> Verifier:
     from rlvr.verifiers.answers.math import MathVerifier
 
     return MathVerifier.of(spec)
+
+
+def _mixture(spec: Spec) -> Verifier:
+    from rlvr.verifiers.mixture import MixtureVerifier
+
+    return MixtureVerifier.of(spec)
 
 
 def _numeric(spec: Spec) -> Verifier:
@@ -128,12 +143,15 @@ BUILT_IN: dict[str, Callable[[Spec], Verifier]] = {
     "exact": _exact,
     "fault": _fault,
     "http": _http,
+    "ifeval": _ifeval,
     "judge": _judge,
     "math": _math,
+    "mixture": _mixture,
     "numeric": _numeric,
     "reasoning_gym": _reasoning_gym,
 }
 REMOTE = {"http", "judge"}  # they send answers to a server
+WRAPPERS = ("fault", "mixture")  # their options `of` and `with` name other verifiers
 
 
 def needs_trust(text: str) -> bool:
@@ -142,9 +160,10 @@ def needs_trust(text: str) -> bool:
     Such a name is followed where a person wrote it, not where it stands in a folder that somebody else made.
     """
     spec = parse_spec(text, field="verifier")
-    if spec.name == "fault":
-        return needs_trust(spec.options.get("of", "")) or spec.options.get("isolation", "namespace") != "namespace"
-    is_own = spec.name not in BUILT_IN or spec.name in REMOTE
+    inner = [spec.options.get("of", ""), *joined(spec.options.get("with", ""))] if spec.name in WRAPPERS else []
+    if any(needs_trust(name) for name in inner if name):
+        return True
+    is_own = ":" in spec.name or spec.name in REMOTE
     return is_own or spec.options.get("isolation", "namespace") != "namespace"
 
 
@@ -165,12 +184,39 @@ def make_verifier(text: str, think: str = "on") -> Verifier:
 
     spec = parse_spec(text, field="verifier")
     stands = Think(spec.choice("think", list(Think)) if "think" in spec.options else think)
-    verifier: Any = _named(replace(spec, options={key: value for key, value in spec.options.items() if key != "think"}))
+    if spec.name == "mixture":  # its parts have their own
+        return _mixture(replace(spec, options={**spec.options, "think": stands}))
+    verifier: Any = _named(spec.without("think"))
     if stands is not Think.ON:
         verifier.think = stands
         verifier.verifier_id += f"{'&' if '?' in verifier.verifier_id else '?'}think={stands}"
     made: Verifier = verifier
     return made
+
+
+def thinks_of(verifier_id: str) -> set[str]:
+    """Returns where reasoning stood for the verdicts under an id: one of `think`'s values, or several of a mixture."""
+    return set(re.findall(r"[?&]think=(\w+)", verifier_id)) or {"on"}
+
+
+def verifier_for(problems: ProblemSet, text: str, think: str = "on", like: Verifier | None = None) -> Verifier:
+    """Returns the verifier of these problems: that of `text`, or a mixture where some name their own (`meta.verifier`).
+
+    Args:
+        problems: to be judged.
+        text: names the verifier of those that name none, see `make_verifier`.
+        think: see `make_verifier`.
+        like: a verifier that was made of the same text for other problems; the new one shares its workers.
+
+    Raises:
+        RecipeError: a name or an option is unknown, or the machine lacks what a verifier needs.
+        ProblemError: a row names a verifier that runs code, and nobody who named the problems has named it.
+    """
+    from rlvr.verifiers.mixture import MixtureVerifier
+
+    default = make_verifier(text, think) if like is None else like
+    is_mixed = isinstance(default, MixtureVerifier) or any(problem.verifier is not None for problem in problems)
+    return MixtureVerifier.around(text, default, think).over(problems) if is_mixed else default
 
 
 def _named(spec: Spec) -> Verifier:

@@ -85,7 +85,7 @@ class FaultVerifier:
         from rlvr.verifiers import make_verifier
 
         name = spec.options.get("of", "")
-        if not name or name == NAME:
+        if not name or name in (NAME, "mixture"):  # of a mixture, each part is wrapped by itself
             raise RecipeError(f"{spec.field}: {spec.text!r}: of is {name!r}; expected the name of another verifier.")
         others = {key: value for key, value in spec.options.items() if key not in OWN}
         faults = Faults(

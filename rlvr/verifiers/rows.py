@@ -22,10 +22,10 @@ from typing import IO, Any
 
 from rlvr.console import echo
 from rlvr.errors import ProblemError
-from rlvr.problems import Problem
+from rlvr.problems import Problem, ProblemSet
 from rlvr.problems.loaders import kind_of, parse_answer, parse_line
 from rlvr.problems.published import published_problem
-from rlvr.verifiers import Verifier
+from rlvr.verifiers.mixture import MixtureVerifier
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 BATCH_ROWS = 1000
@@ -76,9 +76,10 @@ class Tally:
         self.not_correct += [(row, verdict) for row, verdict in judged if not verdict.correct][:lacking]
 
 
-def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool, strict: bool = False) -> None:
+def verify_rows(verifier: MixtureVerifier, source: str, as_json: bool, explain: bool, strict: bool = False) -> None:
     """Judges the rows of a file, or of stdin for `-`, and prints a JSON line for each, or a table at the end.
 
+    A row that names its verifier (`meta.verifier`) is judged by that one.
     A row whose gold answer cannot be used is named on stderr, counted at the end, and an `error`.
 
     Raises:
@@ -110,7 +111,7 @@ def verify_rows(verifier: Verifier, source: str, as_json: bool, explain: bool, s
         )
 
 
-def judge(verifier: Verifier, source: str, strict: bool = False) -> Iterator[list[tuple[Row, Verdict]]]:
+def judge(verifier: MixtureVerifier, source: str, strict: bool = False) -> Iterator[list[tuple[Row, Verdict]]]:
     """Yields the rows with their verdicts, batch by batch, behind a progress bar on a terminal's stderr."""
     from tqdm import tqdm
 
@@ -224,7 +225,7 @@ def _seen(value: dict[str, Any], column: str) -> str:
     return kind_of(value[column]) if column in value else "absent"
 
 
-def _judge_batch(verifier: Verifier, batch: Sequence[Row], strict: bool) -> list[tuple[Row, Verdict]]:
+def _judge_batch(verifier: MixtureVerifier, batch: Sequence[Row], strict: bool) -> list[tuple[Row, Verdict]]:
     """Returns the rows of a batch with their verdicts.
 
     Raises:
@@ -238,7 +239,8 @@ def _judge_batch(verifier: Verifier, batch: Sequence[Row], strict: bool) -> list
                 raise ProblemError(message)
             echo(f"error: {message}", err=True)
     usable = [row for row in batch if row.where not in faults]
-    verdicts = iter(verifier.verify([(row.problem, row.completion) for row in usable]))
+    judging = _over(verifier, usable) if usable else verifier
+    verdicts = iter(judging.verify([(row.problem, row.completion) for row in usable]))
     return [(row, _unusable(faults[row.where]) if row.where in faults else next(verdicts)) for row in batch]
 
 
@@ -247,10 +249,15 @@ def _unusable(fault: str) -> Verdict:
     return Verdict(Outcome.ERROR, reason=f"{UNUSABLE}: {fault}"[:MAX_VERDICT_CHARS])
 
 
-def _faults(verifier: Verifier, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _over(verifier: MixtureVerifier, rows: Sequence[Row]) -> MixtureVerifier:
+    """Returns the verifiers that rows name."""
+    return verifier.over(ProblemSet.of("rows", [row.problem for row in rows]))
+
+
+def _faults(verifier: MixtureVerifier, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """Yields place and fault of each row whose gold answer the verifier cannot use; halves are asked in turn."""
     try:
-        verifier.check_problems([row.problem for row in rows])
+        _over(verifier, rows).check_problems([row.problem for row in rows])
     except ProblemError as error:
         if len(rows) == 1:
             yield rows[0].where, str(error)

@@ -28,15 +28,17 @@ class Outcome(StrEnum):
 
 
 class Mode(StrEnum):
-    """Which answers count: in whatever form they stand (`lenient`), or in the form asked for only (`strict`)."""
+    """Which answers count: in whatever form they stand (`lenient`, `loose`), or in the form asked for (`strict`)."""
 
     LENIENT = "lenient"
+    LOOSE = "loose"
     STRICT = "strict"
 
 
-def mode_of(verifier_id: str) -> Mode:
-    """Returns the mode that a verifier with two modes shows; its id names it."""
-    return Mode.STRICT if f"mode={Mode.STRICT}" in verifier_id else Mode.LENIENT
+def modes_of(verifier_id: str) -> tuple[Mode, Mode]:
+    """Returns the mode that a verifier with two modes shows, which its id names, and its other one."""
+    lax = Mode.LOOSE if "ifeval@" in verifier_id else Mode.LENIENT
+    return (Mode.STRICT, lax) if f"mode={Mode.STRICT}" in verifier_id else (lax, Mode.STRICT)
 
 
 def reads_reasoning(verifier_id: str) -> bool:
@@ -52,7 +54,7 @@ class Verdict:
         outcome: what was decided.
         answer: the extracted answer in a normal form, or None where there is none. At most 1,000 characters.
         reason: one line for a person. At most 1,000 characters.
-        other: the outcome in the verifier's other mode, where it has two (`math`: lenient and strict), else None.
+        other: the outcome in the verifier's other mode, where it has two (`math`, `ifeval`), else None.
         score: how good the answer is, from 0 to 1, where the verifier grades, else None; its reward in training.
     """
 

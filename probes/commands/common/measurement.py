@@ -13,7 +13,7 @@ from probes.store.arm import Sampling
 from rlvr.errors import RecipeError
 from rlvr.problems import load_problems
 from rlvr.problems.prompts import PromptFormat
-from rlvr.verifiers import make_verifier
+from rlvr.verifiers import make_verifier, verifier_for
 
 
 def read_plan(flags: dict[str, Any]) -> Plan:
@@ -42,5 +42,7 @@ def read_measurement(flags: dict[str, Any]) -> Measurement:
     chat = "plain" if flags.get("engine") == "scripted" else flags["prompt_chat"]
     prompt_format = PromptFormat(flags["prompt_template"], flags["prompt_system"], chat, flags["prompt_think"])
     plan = read_plan(flags)
-    verifier = make_verifier(flags["verifier"], prompt_format.think)
-    return Measurement(load_problems(flags["problems"]), verifier, plan, sampling, prompt_format)
+    default = make_verifier(flags["verifier"], prompt_format.think)
+    problems = load_problems(flags["problems"])
+    verifier = verifier_for(problems, flags["verifier"], prompt_format.think, default)
+    return Measurement(problems, verifier, plan, sampling, prompt_format)

@@ -270,7 +270,7 @@ _lessons = chain(repeat(None, FEW), UNUSUAL)
 
 
 def prepare(*_: Any) -> None:
-    """Learns one more construct before each task, once there have been a few; called in the server, looks at no task."""
+    """Learns one more construct before each task, once there have been a few; looks at no task."""
     if lesson := next(_lessons, None):
         work("compare", *lesson)
 

@@ -176,3 +176,23 @@ def test_the_doctor_ends_with_1_where_draws_are_owed(problems, tmp_path):
     result = run("doctor", tmp_path / "s")
     assert result.exit_code == 1
     assert "12 of 12 problems owe draws" in result.output
+
+
+def test_verify_reads_reasoning_as_the_stores_verdicts_do(problems, tmp_path):
+    """The prompt opens the reasoning: a completion that never closes it has no answer, whoever judges it again."""
+    store = tmp_path / "store"
+    run_json("sample", "--problems", problems, "--output", store, *SCRIPTED, "--prompt-think", "open")
+    again = run_json("verify", store, "--verifier", "numeric")
+    assert again["think"] == "open"
+    assert again["verifier"].endswith("&think=open")
+    assert again["outcomes"]["unparsed"] == sum(again["outcomes"].values())
+    other = run_json("verify", store, "--verifier", "numeric", "--prompt-think", "on")
+    assert (other["think"], other["outcomes"]["correct"] > 0) == ("on", True)
+    unclear = run("verify", store, "--verifier", "exact")
+    assert unclear.exit_code == 2
+    assert "has verdicts with think on and open; say which with --prompt-think" in unclear.output
+    assert run_json("verify", store, "--verifier", "exact?think=off")["think"] == "off"
+    assert (
+        "prompt_think: 'maybe' is not known"
+        in run("verify", store, "--verifier", "exact", "--prompt-think", "maybe").output
+    )

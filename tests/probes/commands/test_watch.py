@@ -144,3 +144,14 @@ def test_a_manifest_of_odd_values_is_one_clear_error(recipe, tmp_path):
     result = run("watch", tmp_path, "--once")
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.output
+
+
+def test_a_verifier_in_a_manifests_location_runs_no_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil_judge.py").write_text(EVIL)
+    recipe = {"verifier": "countdown", "probe_problems": "countdown:probe?num=2&verifier=evil_judge:judge"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "rlvr.run/1", "recipe": recipe}))
+    result = run("watch", tmp_path, "--once")
+    assert result.exit_code == 2
+    assert "wishes for problems that name the verifier 'evil_judge:judge'" in result.output
+    assert not (tmp_path / "ran").exists()

@@ -43,6 +43,7 @@ def base_counts(folder: Path):
 
 def test_accelerate_launch_with_one_and_two_processes_probes_the_same(small_recipe, tmp_path):
     options = {"probe_max_draws": 64, "max_steps": 2, "probe_steps": 0, "save_steps": 2}
+    options["shadow_verifier"] = "tests.length_verifier:varied"
     one, two = tmp_path / "one", tmp_path / "two"
     output = launch(tmp_path / "one.log", *ONE, *small_recipe(one, **options))
     assert output.strip().endswith(f"report: {one}/report.html")
@@ -61,3 +62,5 @@ def test_accelerate_launch_with_one_and_two_processes_probes_the_same(small_reci
         summary = json.loads((folder / "summary.json").read_text())
         assert [probe["step"] for probe in summary["probes"]] == [0, 2]
         assert summary["training"]["num_tokens"][-1] > 0
+        judged = sum(summary["shadow"]["rollouts"]["cells"].values())
+        assert judged == summary["training"]["rollouts"][-1], "the shadow's counts are of both processes"

@@ -116,3 +116,30 @@ def test_a_data_set_by_name_goes_through_the_datasets_library(tmp_path, monkeypa
     assert [problem.question for problem in load_problems("org/sums?split=test&limit=1")] == ["3+3?"]
     with pytest.raises(ProblemError, match="test"):
         load_problems("org/sums?split=validation")
+
+
+def test_options_of_a_joined_set_hold_for_their_part(tmp_path):
+    rows = [{"question": f"{n}?", "answer": str(n)} for n in range(6)]
+    first, second = write(tmp_path / "a.jsonl", *rows), write(tmp_path / "b.jsonl", *rows)
+    whole = load_problems(f"{first}?limit=2 + {second}?seed=1&limit=3")
+    alone = [*load_problems(f"{first}?limit=2"), *load_problems(f"{second}?seed=1&limit=3")]
+    assert {each.problem_id for each in whole} == {each.problem_id for each in alone}
+    assert len(whole) + whole.num_duplicates == 5
+
+
+def test_a_location_names_the_verifier_of_its_rows(tmp_path):
+    """One question under two verifiers is two problems; the name is part of the content, whatever order it comes in."""
+    own = {"question": "1?", "answer": "1", "meta": {"verifier": "choice"}}
+    path = write(tmp_path / "a.jsonl", {"question": "1?", "answer": "1"}, own)
+    plain = load_problems(str(path))
+    assert [each.verifier for each in plain] == [None, "choice"]
+    assert plain.trusted == frozenset()
+    named = load_problems(f"{path}?verifier=math?mode=strict")
+    assert [each.verifier for each in named] == ["math?mode=strict"]
+    assert (named.num_duplicates, named.trusted) == (1, {"math?mode=strict"})
+    both = load_problems(f"{path}?verifier=math + {path}?verifier=exact")
+    assert both.content_id == load_problems(f"{path}?verifier=exact + {path}?verifier=math").content_id
+    assert (len(both), both.trusted) == (2, {"math", "exact"})
+    generated = load_problems("countdown:probe?num=3&verifier=countdown")
+    assert {each.verifier for each in generated} == {"countdown"}
+    assert [each.question for each in generated] == [each.question for each in load_problems("countdown:probe?num=3")]

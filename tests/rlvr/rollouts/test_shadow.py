@@ -13,9 +13,11 @@ CORRECT, WRONG, ERROR = Outcome.CORRECT, Outcome.WRONG, Outcome.ERROR
 
 def test_metrics_are_shares_of_what_the_shadow_judged():
     rewarded, shadow = [CORRECT, CORRECT, WRONG, CORRECT, WRONG], [CORRECT, WRONG, CORRECT, ERROR, WRONG]
-    assert shadow_metrics(rewarded, shadow) == {SHADOW: 0.5, PASSED: 0.5}
-    assert shadow_metrics([WRONG], [CORRECT]) == {SHADOW: 1.0}
-    assert shadow_metrics([WRONG], [ERROR]) == {}
+    cells = {"shadow/both": 1, "shadow/reward_only": 1, "shadow/shadow_only": 1, "shadow/neither": 1}
+    assert shadow_metrics(rewarded, shadow) == {SHADOW: 0.5, PASSED: 0.5, **cells}
+    cells = {"shadow/both": 0, "shadow/reward_only": 0, "shadow/shadow_only": 1, "shadow/neither": 0}
+    assert shadow_metrics([WRONG], [CORRECT]) == {SHADOW: 1.0, **cells}
+    assert shadow_metrics([WRONG], [ERROR]) == dict.fromkeys(cells, 0), "counts are summed over processes"
 
 
 def logs(reward, shadow, seed=0, num_rollouts=64):

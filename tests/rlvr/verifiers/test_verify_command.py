@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from rlvr.cli import main
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers import rows as verify_rows
+from rlvr.verifiers.mixture import MixtureVerifier
 
 ROOT = Path(__file__).parents[3]
 ROWS = [
@@ -186,7 +187,10 @@ def test_batches_bound_memory(tmp_path, monkeypatch):
     source = tmp_path / "r.jsonl"
     source.write_text(row * 3_000)
     tracemalloc.start()
-    num = sum(len(judged) for judged in verify_rows.judge(make_verifier("exact"), str(source)))
+    num = sum(
+        len(judged)
+        for judged in verify_rows.judge(MixtureVerifier.around("exact", make_verifier("exact")), str(source))
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert num == 3_000
@@ -211,3 +215,19 @@ def test_it_loads_neither_torch_nor_trl(tmp_path):
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_rows_may_name_their_verifier(tmp_path):
+    """A row with a name that cannot be followed is named, and the others are judged."""
+    names = [None, "numeric", "nummeric", "my_code:f", 7, "numeric"]
+    rows = [
+        {"id": at, "completion": "17.0", "answer": "17", "meta": {"verifier": name}} for at, name in enumerate(names)
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    result = CliRunner().invoke(main, ["verify", "--verifier", "exact", "--input", str(source), "--json"])
+    assert result.exit_code == 0, result.output
+    outcomes = [json.loads(line)["outcome"] for line in result.stdout.splitlines()]
+    assert outcomes == ["wrong", "correct", "error", "error", "error", "correct"]
+    for place, said in ((3, "did you mean 'numeric'"), (4, "If you trust it"), (5, "meta.verifier is 7")):
+        assert any(f"rows.jsonl:{place}: " in line and said in line for line in result.stderr.splitlines())

@@ -12,7 +12,7 @@ from rlvr.problems import Problem, load_problems
 from rlvr.sandbox.pool import TaskFailure
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.answers.math import MathVerifier
-from rlvr.verifiers.verdicts import Outcome, mode_of
+from rlvr.verifiers.verdicts import Outcome, modes_of
 from scripts.answer_cases import HOSTILE, honest_items, hostile_answers, wrong_cases
 
 
@@ -72,8 +72,8 @@ def test_the_strict_mode_takes_the_form_asked_for_only(form, completion, lenient
 def test_modes_and_forms_have_ids_of_their_own():
     ids = {MathVerifier(mode, form).verifier_id for mode in ("lenient", "strict") for form in ("boxed", "hash")}
     assert len(ids) == 4
-    assert mode_of(MathVerifier("strict").verifier_id) == "strict"
-    assert mode_of(MathVerifier().verifier_id) == "lenient"
+    assert modes_of(MathVerifier("strict").verifier_id) == ("strict", "lenient")
+    assert modes_of(MathVerifier().verifier_id) == ("lenient", "strict")
 
 
 def test_pathological_answers_end_and_leave_their_neighbours_alone(verifier, monkeypatch):
