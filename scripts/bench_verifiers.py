@@ -8,6 +8,7 @@
     killed      what an answer that hangs costs beyond its deadline
     overhead    a probe of the testbed with its verifier against the same probe with one that only says wrong
     evaluated   distinct answers a second to families of reasoning-gym whose scorers evaluate, in the sandbox
+    code        programs a second with 20 pairs of input and output, and with a problem, and so a start, for each pair
     own         seconds of 512 calls of an async verifier of one's own, each of which waits for a second
     judge       seconds of 512 calls of `judge`, each of which a local server answers after a second
 
@@ -45,6 +46,7 @@ from rlvr.problems.prompts import PromptFormat
 from rlvr.problems.reasoning_gym import make_entries
 from rlvr.verifiers import make_verifier
 from rlvr.verifiers.answers.math import MathVerifier
+from rlvr.verifiers.code.verifier import CodeVerifier
 from rlvr.verifiers.reasoning_gym.families import EVALUATING
 from rlvr.verifiers.reasoning_gym.verifier import ReasoningGymVerifier
 from rlvr.verifiers.verdicts import Outcome, Verdict
@@ -197,6 +199,24 @@ def bench_evaluated(num: int = 600) -> dict[str, float]:
     return rates
 
 
+def bench_code(num: int = 6, num_pairs: int = 20) -> dict[str, float]:
+    """Returns programs a second whose runs share a sandbox, and of the same runs with a sandbox for each."""
+    pairs = [(f"{number} 1\n", f"{number + 1}\n") for number in range(num_pairs)]
+    whole = [Problem("Add.", "-", {"inputs": [i for i, _ in pairs], "outputs": [o for _, o in pairs]})]
+    split = [Problem(f"Add {i}.", "-", {"inputs": [i], "outputs": [o]}) for i, o in pairs]
+    rates = {}
+    for name, problems in (("together", whole), ("apart", split)):
+        verifier = CodeVerifier()
+        programs = [f"a, b = map(int, input().split())\nprint(a + b)  # {number}" for number in range(num)]
+        items = [(problem, f"```python\n{program}\n```") for program in programs for problem in problems]
+        start = time.perf_counter()
+        if not all(verdict.correct for verdict in verifier.verify(items)):
+            raise RuntimeError("the bench's programs are right, and not all passed")
+        rates[name] = num / (time.perf_counter() - start)
+    return {"num_pairs": num_pairs, "together_per_s": rates["together"], "apart_per_s": rates["apart"],
+            "ratio": rates["together"] / rates["apart"]}  # fmt: skip
+
+
 WAITS = """
 import asyncio
 
@@ -310,6 +330,7 @@ def bench_verifiers(golds: Sequence[str] = (), only: str | None = None, num_roun
         "distinct": lambda: compare(distinct_items(1000), num_rounds),
         "killed": bench_killed,
         "evaluated": bench_evaluated,
+        "code": bench_code,
         "own": bench_own,
         "judge": bench_judge,
         "overhead": lambda: bench_overhead(num_rounds),

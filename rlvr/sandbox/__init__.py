@@ -6,6 +6,8 @@ Does not own: what is run and what it means (`rlvr.verifiers`, `rlvr.problems`).
     levels   the protocol of sandboxes, the three levels, the check that this machine can give one
     child    a sandboxed process as its parent sees it
     inside   the driver that runs inside
+    roles    what it does there for the code verifier
+    packages installed packages that a program may import
     seccomp  the filters of system calls
     pool     worker processes for functions of our own, a new one for each task
     server   the process that they are forked from

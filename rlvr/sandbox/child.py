@@ -11,6 +11,8 @@ import select
 import signal
 import time
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
 from typing import IO, Any
@@ -20,6 +22,8 @@ from rlvr.sandbox.inside import HELLO
 STARTUP_S = 60.0  # longest wait for the interpreter on a loaded machine
 MAX_COMPLAINT_BYTES = 2000
 CHUNK = 1 << 16
+# What roles need beside `inside`, in the order of their imports.
+ROLE_MODULES = {"pairs": ("pairs",), "functions": ("plain", "objects"), "tests": ("plain", "proxies", "tester")}
 
 
 class ChildError(Exception):
@@ -40,6 +44,16 @@ class EndedError(ChildError):
 
 class TooMuchError(ChildError):
     """The process wrote more than it may."""
+
+
+@cache
+def modules_of(role: str) -> list[tuple[str, str]]:
+    """Returns names and sources of the modules that a role needs."""
+    folder = Path(__file__).parent / "roles"
+    return [
+        (f"rlvr.sandbox.roles.{name}", (folder / f"{name}.py").read_text(encoding="utf-8"))
+        for name in ROLE_MODULES.get(role, ())
+    ]
 
 
 def frame(payload: bytes) -> bytes:
@@ -83,7 +97,7 @@ class Child:
         """Waits for the driver's hello and gives it its task.
 
         Args:
-            task: role, limits and sources.
+            task: role, limits and sources; what a role needs beside `inside` is added.
             stdin: the program's input; standard input is then closed behind it.
 
         Raises:
@@ -99,7 +113,8 @@ class Child:
         if not self._incoming.startswith(HELLO):
             raise StartError("the sandbox did not start the driver")
         del self._incoming[: len(HELLO)]
-        self._outgoing += frame(json.dumps(task).encode())
+        modules = modules_of(task.get("role", ""))
+        self._outgoing += frame(json.dumps({**task, "modules": modules} if modules else dict(task)).encode())
         if stdin is not None:
             self._outgoing += stdin
             self._close_when_sent = True

@@ -23,11 +23,13 @@ from typing import Protocol
 from rlvr.errors import RecipeError
 from rlvr.sandbox import inside
 from rlvr.sandbox.child import STARTUP_S, Child, ChildError
+from rlvr.sandbox.packages import NO_PACKAGES, Packages
 from rlvr.sandbox.seccomp import compiled_filter
 
 MEBIBYTE = 1024**2
 ENVIRONMENT = (("PYTHONHASHSEED", "0"),)  # the order of sets is the same at every judgement
 NOBODY = "65534"
+PACKAGES = "/run/packages"  # where a program in a namespace finds what it may import
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,12 @@ class Guest:
 
     Attributes:
         shown: folders that it sees, read-only (level `namespace`); installed packages are hidden where there are none.
-        forks: whether it may start others (level `namespace`).
+        packages: what it can import beside the standard library.
         environment: its variables.
     """
 
     shown: tuple[Path, ...] = ()
-    forks: bool = False
+    packages: Packages = NO_PACKAGES
     environment: tuple[tuple[str, str], ...] = ENVIRONMENT
 
 
@@ -92,14 +94,21 @@ class Sandbox(Protocol):
     def limits(self) -> Limits:
         """What a process may use."""
 
-    def start(self) -> AbstractContextManager[Child]:
-        """Returns a context with a new process that runs the driver; it is killed at the context's end."""
+    def start(self, forks: bool = False) -> AbstractContextManager[Child]:
+        """Returns a context with a new process that runs the driver; it is killed at the context's end.
+
+        Args:
+            forks: whether it may start others (level `namespace`), which `filter_of_process` then confines.
+        """
 
     def limits_of_process(self) -> dict[str, int]:
         """Returns the limits that a process has to set on itself."""
 
+    def filter_of_process(self) -> bytes:
+        """Returns the filter of system calls that a process started by a driver sets on itself; empty for none."""
 
-def make_sandbox(level: str, limits: Limits) -> Sandbox:
+
+def make_sandbox(level: str, limits: Limits, packages: Packages = NO_PACKAGES) -> Sandbox:
     """Returns the sandbox of a level, after a process has really been started in it.
 
     Raises:
@@ -107,7 +116,7 @@ def make_sandbox(level: str, limits: Limits) -> Sandbox:
     """
     if level not in LEVELS:
         raise RecipeError(f"verifier: isolation {level!r} is not known; expected one of {', '.join(LEVELS)}.")
-    sandbox = LEVELS[level](limits)
+    sandbox = LEVELS[level](limits, Guest(packages=packages))
     ensure_starts(sandbox)
     return sandbox
 
@@ -168,17 +177,25 @@ class NoSandbox:
     level: str = "none"
 
     @contextmanager
-    def start(self) -> Iterator[Child]:
+    def start(self, forks: bool = False) -> Iterator[Child]:  # noqa: ARG002 - it always may
         """Starts the driver in an empty temporary folder."""
         with (
             tempfile.TemporaryDirectory(prefix="rlvr-code-", ignore_cleanup_errors=True) as folder,
-            _started(driver_command(), folder, self.limits, self.guest) as child,
+            tempfile.TemporaryDirectory(prefix="rlvr-packages-", ignore_cleanup_errors=True) as packages,
         ):
-            yield child
+            for source, name in self.guest.packages.places:
+                (Path(packages) / name.parent).mkdir(parents=True, exist_ok=True)
+                (Path(packages) / name).symlink_to(source)
+            with _started([*driver_command(), packages], folder, self.limits, self.guest) as child:
+                yield child
 
     def limits_of_process(self) -> dict[str, int]:
         """Returns none."""
         return {}
+
+    def filter_of_process(self) -> bytes:
+        """Returns none."""
+        return b""
 
 
 @dataclass(frozen=True)
@@ -212,14 +229,18 @@ class NamespaceSandbox:
         """Returns all limits."""
         return self.limits.of_process()
 
+    def filter_of_process(self) -> bytes:
+        """Returns the filter of a program under test."""
+        return compiled_filter()
+
     @contextmanager
-    def start(self) -> Iterator[Child]:
+    def start(self, forks: bool = False) -> Iterator[Child]:
         """Starts the driver behind bubblewrap; the filter is handed over in a file without a name."""
         filter_fd = os.memfd_create("seccomp")
         try:
-            os.write(filter_fd, compiled_filter(self.guest.forks))
+            os.write(filter_fd, compiled_filter(forks))
             os.lseek(filter_fd, 0, os.SEEK_SET)
-            command = [*self.prefix, "--seccomp", str(filter_fd), "--", *driver_command()]
+            command = [*self.prefix, "--seccomp", str(filter_fd), "--", *driver_command(), PACKAGES]
             with _started(command, "/", self.limits, self.guest, (filter_fd,)) as child:
                 yield child
         finally:
@@ -263,6 +284,7 @@ class NamespaceSandbox:
             *words("--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache"),
             *(word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))),
             *(word for tool in tools for word in ("--ro-bind", find_tool(*tool), f"/run/{tool[0]}")),
+            *self.packages(),
             *words("--proc /proc --dev /dev"),
             *("--perms", "1777", "--size", size, "--tmpfs", "/tmp"),  # noqa: S108 - a mount point
             *("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm"),  # noqa: S108
@@ -270,6 +292,12 @@ class NamespaceSandbox:
             *(word for path in self.guest.shown for word in ("--ro-bind", str(path), str(path))),
             *words("--remount-ro /dev --remount-ro /"),
         ]
+
+    def packages(self) -> list[str]:
+        """Returns the mounts of what can be imported beside the standard library."""
+        places = [(source, Path(PACKAGES) / name) for source, name in self.guest.packages.places]
+        folders = folders_above([Path(PACKAGES) / "any", *(target for _, target in places)])
+        return [*folders, *(word for pair in places for word in ("--ro-bind", *map(str, pair)))]
 
 
 def folders_above(paths: Sequence[Path]) -> list[str]:

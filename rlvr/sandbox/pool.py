@@ -226,7 +226,7 @@ class _Server:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._context = ExitStack()
-        self.child: Child = self._context.enter_context(sandbox.start())
+        self.child: Child = self._context.enter_context(sandbox.start(forks=True))
 
     def begin(self, setup: dict[str, Any]) -> None:
         """Waits until it is ready; raises `ChildError` where it will not be."""
@@ -256,7 +256,7 @@ def _close_all(servers: set[_Server]) -> None:
 def _sandbox_of(pool: WorkerPool) -> Sandbox:
     """Returns the sandbox of a pool's servers."""
     limits = Limits(output_mb=math.ceil(MAX_RESULT_BYTES / 1024**2) + 1)
-    guest = Guest(shown=_folders_of(pool.module, __name__), forks=True, environment=ENVIRONMENT + CHEAP_TO_FORK)
+    guest = Guest(shown=_folders_of(pool.module, __name__), environment=ENVIRONMENT + CHEAP_TO_FORK)
     return LEVELS[pool.isolation](limits, guest)
 
 

@@ -5,11 +5,13 @@ Does not own: loading a filter (bubblewrap does, by `--seccomp`; a worker does f
 
 libseccomp is a C library that distributions ship and keep up; six of its functions are called directly.
 
-The filter of a sandbox allows what is not listed: the list is of calls that a program under test has no use for, and
-that widen the kernel's attack surface, make memory that no limit counts, or make processes. Threads are allowed: they
-share one limit. Sockets are of AF_UNIX only: a network namespace does not cover each family, and AF_VSOCK reaches the
-host of a machine. The filter of a worker refuses what is not listed: it computes, reads files, and writes to a pipe.
-Calls of another architecture's table end the process, which is libseccomp's default.
+A filter allows what is listed. That of a sandbox lists what Python's standard library and numpy call, and the C
+library for them; a call that it does not list is not there (ENOSYS), as on an older kernel, so that the C library does
+without. Calls that a program may know, and that widen the kernel's attack surface, make memory that no limit counts, or
+make processes, are refused (EPERM). Threads are allowed: they share one limit. Sockets are of AF_UNIX only: a network
+namespace does not cover each family, and AF_VSOCK reaches the host of a machine. Pipes and sockets keep their sizes.
+The filter of a worker lists less: it computes, reads files, and writes to a pipe. Calls of another architecture's
+table end the process, which is libseccomp's default.
 """
 
 import ctypes
@@ -33,6 +35,29 @@ _NAMES = """
     """
 DENIED = tuple(_NAMES.split())
 FORKS = ("fork", "vfork")
+_SANDBOX_NAMES = """
+    accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres clock_gettime clock_nanosleep
+    close close_range connect copy_file_range creat dup dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_pwait
+    epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit exit_group faccessat faccessat2 fadvise64 fallocate
+    fchdir fchmod fchmodat fchmodat2 fchown fchownat fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat
+    fstat64 fstatat64 fstatfs fsync ftruncate futex futex_requeue futex_time64 futex_wait futex_waitv futex_wake
+    futimesat get_mempolicy get_robust_list getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer
+    getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
+    getsockname getsockopt gettid gettimeofday getuid getxattr ioctl ioprio_get kill lchown lgetxattr link linkat listen
+    listxattr llistxattr lremovexattr lseek lsetxattr lstat madvise membarrier mkdir mkdirat mknod mknodat mmap mmap2
+    mprotect mremap msync munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2
+    poll ppoll prctl pread64 preadv preadv2 prlimit64 pselect6 pwrite64 pwritev pwritev2 read readahead readlink
+    readlinkat readv recvfrom recvmmsg recvmsg removexattr rename renameat renameat2 restart_syscall riscv_flush_icache
+    riscv_hwprobe rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend
+    rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
+    sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam
+    sched_setscheduler sched_yield select sendfile sendmmsg sendmsg sendto set_robust_list set_tid_address setgid
+    setgroups setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid setuid
+    setxattr shutdown sigaltstack signalfd signalfd4 stat statfs statx symlink symlinkat sysinfo tgkill time
+    timer_create timer_delete timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime
+    timerfd_settime times tkill truncate umask uname unlink unlinkat utime utimensat utimes wait4 waitid write writev
+    """
+ALLOWED = tuple(_SANDBOX_NAMES.split())
 _WORKER_NAMES = """
     access alarm arch_prctl brk clock_getres clock_gettime clock_nanosleep close dup exit exit_group faccessat
     faccessat2 fstat fstatfs futex getcwd getdents64 getegid geteuid getgid getpid getrandom getrlimit getrusage gettid
@@ -45,11 +70,16 @@ ALLOWED_TO_WORKERS = tuple(_WORKER_NAMES.split())
 _ALLOW = 0x7FFF0000
 _FAIL = 0x00050000
 _NOT_EQUAL = 1
+_EQUAL = 4
 _MASKED_EQUAL = 7
+# A command is listed by its exact value: the kernel looks at 32 bits of an argument, a filter at 64.
+_F_SETPIPE_SZ = 1031
+_FCNTL_COMMANDS = (*range(12), 15, 16, 36, 37, 38, *range(1024, 1027), 1030, *range(1032, 1035))
+_SOCKET_OPTIONS = (1, 2, 8, 9, 13, 15, 16, 18, 20, 21, 66, 67)  # SO_SNDBUF (7) is not among them
 
 
 class _Condition(ctypes.Structure):
-    """libseccomp's `scmp_arg_cmp`: argument != first, or (argument & first) == second."""
+    """libseccomp's `scmp_arg_cmp`: argument == or != first, or (argument & first) == second."""
 
     _fields_ = (
         ("argument", ctypes.c_uint),
@@ -60,7 +90,10 @@ class _Condition(ctypes.Structure):
 
 
 _WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
-_NOT_A_THREAD = _Condition(0, _MASKED_EQUAL, 0x10000, 0)  # clone without CLONE_THREAD
+_CLONE_THREAD = 0x10000
+_A_THREAD = _Condition(0, _MASKED_EQUAL, _CLONE_THREAD, _CLONE_THREAD)
+_NOT_A_THREAD = _Condition(0, _MASKED_EQUAL, _CLONE_THREAD, 0)
+_UNIX = _Condition(0, _EQUAL, socket.AF_UNIX, 0)
 _NOT_UNIX = _Condition(0, _NOT_EQUAL, socket.AF_UNIX, 0)
 
 
@@ -79,7 +112,7 @@ def compiled_filter(forks: bool = False) -> bytes:
     Raises:
         RecipeError: libseccomp is not installed or refuses.
     """
-    return _made(_ALLOW, lambda library, context: _refuse_listed(library, context, forks))
+    return _made(_FAIL | errno.ENOSYS, lambda library, context: _add_sandbox_rules(library, context, forks))
 
 
 @cache
@@ -110,17 +143,35 @@ def _made(default: int, add_rules: Callable[[ctypes.CDLL, ctypes.c_void_p], None
         library.seccomp_release(context)
 
 
-def _refuse_listed(library: ctypes.CDLL, context: ctypes.c_void_p, forks: bool) -> None:
+def _add_sandbox_rules(library: ctypes.CDLL, context: ctypes.c_void_p, forks: bool) -> None:
     """Adds the rules of a sandbox."""
-    fails = _FAIL | errno.EPERM
-    for name in DENIED if forks else (*DENIED, *FORKS):
-        _add(library, context, name, fails)
-    if not forks:
-        _add(library, context, "clone", fails, _NOT_A_THREAD)
+    for name in ALLOWED:
+        _add(library, context, name, _ALLOW)
+    for name in DENIED:
+        _add(library, context, name, _FAIL | errno.EPERM)
+    start = _ALLOW if forks else _FAIL | errno.EPERM
+    for name in FORKS:
+        _add(library, context, name, start)
+    # clone3's flags cannot be seen; it is not listed, and the C library uses clone
+    _add(library, context, "clone", _ALLOW, _A_THREAD)
+    _add(library, context, "clone", start, _NOT_A_THREAD)
     for name in ("socket", "socketpair"):
+        _add(library, context, name, _ALLOW, _UNIX)
         _add(library, context, name, _FAIL | errno.EAFNOSUPPORT, _NOT_UNIX)
-    # clone3's flags cannot be seen; the C library then uses clone
-    _add(library, context, "clone3", _FAIL | errno.ENOSYS)
+    _add_buffer_rules(library, context)
+
+
+def _add_buffer_rules(library: ctypes.CDLL, context: ctypes.c_void_p) -> None:
+    """Adds rules that keep pipes and sockets at the size that they are made with: no limit counts their memory."""
+    commands = (
+        ("fcntl", 1, _FCNTL_COMMANDS, _F_SETPIPE_SZ),
+        ("fcntl64", 1, _FCNTL_COMMANDS, _F_SETPIPE_SZ),
+        ("setsockopt", 2, _SOCKET_OPTIONS, socket.SO_SNDBUF),
+    )
+    for name, argument, allowed, refused in commands:
+        for value in allowed:
+            _add(library, context, name, _ALLOW, _Condition(argument, _EQUAL, value, 0))
+        _add(library, context, name, _FAIL | errno.EPERM, _Condition(argument, _EQUAL, refused, 0))
 
 
 def _allow_listed(library: ctypes.CDLL, context: ctypes.c_void_p) -> None:

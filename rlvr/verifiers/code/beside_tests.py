@@ -1,10 +1,10 @@
-"""What stands before the tests of a problem, in their own sandbox: comparison, and small stand-ins for packages.
+"""What stands before the tests of a problem, in their own sandbox: comparison, and a small stand-in for pytest.
 
-Owns: `agree`, the parts of numpy and pytest that published tests use, and calling test functions without pytest's
-runner. Does not own: which tests are run (`rlvr.verifiers.code.tests`), relaying calls (`rlvr.sandbox.inside`).
+Owns: `agree`, the parts of pytest that published tests use, and calling test functions without pytest's runner.
+Does not own: which tests are run (`rlvr.verifiers.code.tests`), relaying calls (`rlvr.sandbox.roles`).
 
 Its source is given to the sandbox as text, so it uses the standard library only. It runs beside trusted tests and never
-beside a program. numpy's stand-in is used only where numpy itself is not there.
+beside a program.
 """
 
 import math
@@ -47,80 +47,6 @@ def passes(score: Any) -> bool:
     if not _is_number(score) and not isinstance(score, bool):
         raise TypeError(f"check returned {type(score).__name__}, expected a bool or a number from 0 to 1")
     return bool(score >= 1)
-
-
-# --- numpy --------------------------------------------------------------------------------------------------------
-
-
-class ndarray:  # noqa: N801 - numpy's name
-    """An array: no value here is one."""
-
-
-class float32:  # noqa: N801 - numpy's name
-    """A kind of array: no value here is of it."""
-
-
-def isclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08) -> Any:
-    """Returns whether numbers, or each pair of two sequences, are close as numpy says."""
-    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
-        return [isclose(x, y, rtol, atol) for x, y in _pairs(a, b)]
-    return bool(a == b or (math.isfinite(b) and abs(a - b) <= atol + rtol * abs(b)))
-
-
-def allclose(a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08) -> bool:
-    """Returns whether all numbers are close."""
-    close = isclose(a, b, rtol, atol)
-    return all(_flat(close)) if isinstance(close, list) else close
-
-
-def assert_allclose(actual: Any, desired: Any, rtol: float = 1e-07, atol: float = 0, **_: Any) -> None:
-    """Raises `AssertionError` unless all numbers are close; two that are not numbers are."""
-    if not all(x == y or (x != x and y != y) or isclose(x, y, rtol, atol) for x, y in _leaves(actual, desired)):
-        raise AssertionError("not equal to tolerance")
-
-
-def _pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
-    """Returns the pairs of two sequences of one length, or of a sequence and a number."""
-    is_a, is_b = isinstance(a, (list, tuple)), isinstance(b, (list, tuple))
-    if is_a and is_b and len(a) != len(b):
-        raise AssertionError("shapes differ")
-    size = len(a) if is_a else len(b)
-    return list(zip(a if is_a else [a] * size, b if is_b else [b] * size, strict=True))
-
-
-def _leaves(a: Any, b: Any) -> Iterator[tuple[Any, Any]]:
-    """Yields the pairs of numbers of two nested sequences."""
-    if isinstance(a, (list, tuple)) or isinstance(b, (list, tuple)):
-        for pair in _pairs(a, b):
-            yield from _leaves(*pair)
-    else:
-        yield a, b
-
-
-def _flat(value: Any) -> Iterator[Any]:
-    """Yields the items of nested lists."""
-    for each in value:
-        if isinstance(each, list):
-            yield from _flat(each)
-        else:
-            yield each
-
-
-def give_numpy() -> None:
-    """Makes `import numpy` find the stand-in where numpy is not there."""
-    try:
-        import numpy  # noqa: F401
-    except ImportError:
-        testing = _module("numpy.testing", assert_allclose=assert_allclose)
-        _module(
-            "numpy",
-            ndarray=ndarray,
-            float32=float32,
-            float64=float,
-            isclose=isclose,
-            allclose=allclose,
-            testing=testing,
-        )
 
 
 def _module(name: str, **content: Any) -> ModuleType:

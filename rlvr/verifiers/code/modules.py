@@ -50,7 +50,6 @@ def read_module(source: str) -> ModuleTests:
     names = program.names or _star_names(tree)
     if not names:
         raise ValueError("test uses no name of the program")
-    _refuse_own_exceptions(tree, names)
     imports = [each for each in tree.body if isinstance(each, (ast.Import, ast.ImportFrom))]
     return ModuleTests(
         imports="\n".join(map(ast.unparse, imports)),
@@ -187,16 +186,3 @@ def _parametrized(decorator: ast.expr) -> list[str]:
     except ValueError:
         raise ValueError("test names the parameters of parametrize by an expression") from None
     return names.split(",") if isinstance(names, str) else [str(each) for each in names]
-
-
-def _refuse_own_exceptions(tree: ast.Module, names: set[str]) -> None:
-    """Raises `ValueError` where a test expects an exception class of the program: such a class does not cross."""
-    for node in ast.walk(tree):
-        expected: list[ast.expr] = []
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("raises", "assertRaises")):
-            expected = node.args[:1]
-        elif isinstance(node, ast.ExceptHandler) and node.type:
-            expected = [node.type]
-        for each in (inner for one in expected for inner in ast.walk(one)):
-            if isinstance(each, ast.Name) and each.id in names:
-                raise ValueError(f"test expects the program's own exception {each.id}, which is not plain data")

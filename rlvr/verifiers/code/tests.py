@@ -35,8 +35,6 @@ from rlvr.verifiers.code.published import Pairs, evalplus_sources, pairs_of
 MAX_PROGRAM_CHARS = 65_536
 
 _STOP_LINE = re.compile(r"^(?:class|def|#|@|if|print|```)", re.MULTILINE)
-_NUMPY = re.compile(r"^[ \t]*import[ \t]+numpy(?:[ \t]+as[ \t]+(\w+))?", re.MULTILINE)
-_STAND_IN = {"ndarray", "float32", "float64", "isclose", "allclose", "testing", "testing.assert_allclose"}
 _BESIDE = f"__beside__ = {{'__name__': 'beside_tests'}}\nexec({inspect.getsource(beside_tests)!r}, __beside__)\n"
 _AGREE = f"{_BESIDE}__agree__ = __beside__['agree']\n"
 
@@ -130,25 +128,15 @@ def _humaneval_tests(meta: Mapping[str, Any]) -> CallTests:
     prompt, test, name = _text(meta, "prompt"), _text(meta, "test"), _text(meta, "entry_point")
     if not name.isidentifier():
         raise ValueError("entry_point is not a name")
-    setup = f"{_numpy_for(test)}{prompt}\n\n{test}"
+    setup = f"{prompt}\n\n{test}"
     return CallTests(setup=setup, names=(name,), tests=(f"check({name})",), replaces=True)
-
-
-def _numpy_for(test: str) -> str:
-    """Returns the source that gives numpy's stand-in to a test that it serves; another test needs numpy itself."""
-    found = _NUMPY.search(test)
-    if found is None:
-        return ""
-    alias = found[1] or "numpy"
-    used = set(re.findall(rf"\b{alias}\.(testing\.\w+|\w+)", test))
-    return f"{_BESIDE}__beside__['give_numpy']()\n" if used <= _STAND_IN else ""
 
 
 def _module_tests(source: str) -> CallTests:
     """Returns the tests of a module in pytest's style."""
     module = read_module(source)
     setup = (
-        f"{_numpy_for(source)}{_BESIDE}__beside__['give_pytest']()\n{module.imports}\n"
+        f"{_BESIDE}__beside__['give_pytest']()\n{module.imports}\n"
         f"__setup__ = {module.source!r}\n__tests__ = __beside__['TestModule'](__setup__, globals())\n"
     )
     tests = tuple(f"__tests__.run({name!r})" for name in module.tests)
@@ -179,7 +167,7 @@ def _assert_tests(meta: Mapping[str, Any]) -> CallTests:
     names = used - set(dir(builtins)) or used  # a program may define a function called sum
     script = _text(meta, "test")
     if script:
-        setup, tests = _numpy_for(script) + setup, [script]
+        tests = [script]
     return CallTests(setup, tuple(sorted(names)), tuple(tests))
 
 

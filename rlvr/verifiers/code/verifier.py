@@ -9,6 +9,7 @@ Expected values and tests do not enter the program's process, and what comes out
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from rlvr.problems.spec import Spec
 from rlvr.sandbox import LEVELS, DeadlineError, EndedError, Limits, Sandbox, StartError, TooMuchError, make_sandbox
 from rlvr.sandbox.child import Child
 from rlvr.sandbox.inside import EXIT_MEMORY, EXIT_NOT_PYTHON
+from rlvr.sandbox.levels import MEBIBYTE
+from rlvr.sandbox.packages import find_packages
 from rlvr.sandbox.pool import default_num_workers
 from rlvr.verifiers.base import Memory, after_reasoning, one_line, refuse_unusable, unparsed
 from rlvr.verifiers.code.checker import CheckerError, CheckerTimeoutError, ask_checker
@@ -30,10 +33,12 @@ from rlvr.verifiers.code.tests import CallTests, ScriptTests, program_of, tests_
 from rlvr.verifiers.verdicts import MAX_VERDICT_CHARS, Outcome, Verdict
 
 RULES = "code@4"
-OPTIONS = ("isolation", "deadline", "memory_mb", "workers", "tolerance", "credit")
+OPTIONS = ("isolation", "deadline", "memory_mb", "packages", "workers", "tolerance", "credit")
 CREDITS = ("all", "fraction")
+DEFAULT_PACKAGES = ("numpy",)
 MAX_DEADLINE_S = 3600.0
 MAX_MEMORY_MB = 1024**2
+FIND, OBJECT = b'{"op": "find"', b'{"value": {"object": ['  # a name that is looked up, and found to be no data
 GRACE_S = 1.0  # from the end of a channel to the end of its process
 
 Sources = tuple[str, ...]
@@ -52,9 +57,10 @@ class CodeVerifier:
         num_workers: programs at a time; by default this process's share of the cores, at most 8.
         tolerance: of floats in results and numbers in outputs, where a row has no `atol` of its own.
         credit: `all`: a program passes all tests or is wrong. `fraction`: the share that it passes is its score, too.
+        packages: installed packages that programs and tests can import, with what these require.
 
     Raises:
-        RecipeError: the level is unknown, or this machine cannot give it.
+        RecipeError: the level is unknown, or this machine cannot give it; a package is not installed.
 
     Example:
         >>> problem = Problem("Double a number.", "2 * x", {"test_list": ["assert double(4) == 8"]})
@@ -72,12 +78,15 @@ class CodeVerifier:
         num_workers: int | None = None,
         tolerance: float = 0.0,
         credit: str = "all",
+        packages: Sequence[str] = DEFAULT_PACKAGES,
     ) -> None:
-        self.sandbox = make_sandbox(isolation, Limits(deadline_s=deadline_s, memory_mb=memory_mb))
+        found = find_packages(list(packages))
+        self.sandbox = make_sandbox(isolation, Limits(deadline_s=deadline_s, memory_mb=memory_mb), found)
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         python = ".".join(python_version_tuple()[:2])
         self.verifier_id = (
-            f"{RULES}?isolation={isolation}&deadline={deadline_s:g}&memory_mb={memory_mb}&python={python}"
+            f"{RULES}?isolation={isolation}&deadline={deadline_s:g}&memory_mb={memory_mb}"
+            f"&packages={found}&python={python}"
         )
         self.tolerance, self.credit = tolerance, credit
         self.verifier_id += f"&tolerance={tolerance!r}" if tolerance else ""
@@ -95,6 +104,7 @@ class CodeVerifier:
             num_workers=spec.integer("workers", at_least=1),
             tolerance=spec.number("tolerance", default=0.0, at_most=1.0),
             credit=spec.choice("credit", CREDITS),
+            packages=_package_names(spec),
         )
 
     def check_problems(self, problems: Sequence[Problem]) -> None:
@@ -145,6 +155,15 @@ def _sources(problem: Problem, tests: Tests | str, completion: str) -> Sources |
         return Verdict(Outcome.ERROR, reason=_printable(f"the tests cannot be used: {tests}"))
     sources = program_of(problem, tests, completion)
     return unparsed(sources) if isinstance(sources, str) else sources
+
+
+def _package_names(spec: Spec) -> list[str]:
+    """Returns the names in the option `packages`; raises `RecipeError` where they are none."""
+    value = spec.options.get("packages", ",".join(DEFAULT_PACKAGES))
+    names = [] if value == "none" else value.split(",")
+    if not all(re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", name) for name in names):
+        raise spec.refusal("packages", "names of installed packages with commas between them, or none")
+    return names
 
 
 def judge(sandbox: Sandbox, tests: Tests, sources: Sources, credit: str = CREDITS[0]) -> Verdict:
@@ -235,17 +254,36 @@ def _normal_form(program: str) -> str:
 
 
 def _run_scripts(sandbox: Sandbox, tests: ScriptTests, sources: Sources) -> tuple[Outcome, str]:
-    """Runs the program once for each pair, and compares its output line by line, whatever the blank space."""
-    left = sandbox.limits.deadline_s
-    for number, (given, wanted) in enumerate(tests.pairs, start=1):
-        with sandbox.start() as child:
-            child.begin(_task(sandbox, "script", sources), stdin=given.encode(errors="replace"))
+    """Runs the program once for each pair, and compares its output line by line, whatever the blank space.
+
+    The runs share a sandbox while they leave its folders as they were; after one that does not, a new one is started.
+    """
+    left, number = sandbox.limits.deadline_s, 0
+    while number < len(tests.pairs):
+        with sandbox.start(forks=True) as child:
+            child.begin(_pairs_task(sandbox, sources))
             started = time.monotonic()
-            outcome, reason = _script_verdict(child, wanted, started + left)
+            is_clean = True
+            while is_clean and number < len(tests.pairs):
+                given, wanted = tests.pairs[number]
+                child.send(given.encode(errors="replace"))
+                outcome, reason, is_clean = _script_verdict(child, wanted, started + left)
+                number += 1
+                if outcome is not Outcome.CORRECT:
+                    return outcome, f"test {number} of {len(tests.pairs)}: {reason}"
             left -= time.monotonic() - started
-        if outcome is not Outcome.CORRECT:
-            return outcome, f"test {number} of {len(tests.pairs)}: {reason}"
     return Outcome.CORRECT, ""
+
+
+def _pairs_task(sandbox: Sandbox, sources: Sources) -> dict[str, object]:
+    """Returns what a driver is told that forks for each run: limits are of the runs, its own is an alarm."""
+    limits = sandbox.limits_of_process()
+    return _task(sandbox, "pairs", sources) | {
+        "limits": {name: limits[name] for name in ("alarm",) if name in limits},
+        "run_limits": limits,
+        "filter": sandbox.filter_of_process().hex(),
+        "max_bytes": sandbox.limits.output_mb * MEBIBYTE,
+    }
 
 
 def _task(sandbox: Sandbox, role: str, sources: Sources = ()) -> dict[str, object]:
@@ -253,20 +291,26 @@ def _task(sandbox: Sandbox, role: str, sources: Sources = ()) -> dict[str, objec
     return {"role": role, "limits": sandbox.limits_of_process(), "sources": list(sources)}
 
 
-def _script_verdict(child: Child, wanted: Expected | Kept, deadline: float) -> tuple[Outcome, str]:
-    """Returns outcome and reason of one run."""
+def _script_verdict(child: Child, wanted: Expected | Kept, deadline: float) -> tuple[Outcome, str, bool]:
+    """Returns outcome and reason of one run, and whether the sandbox is as it was before."""
     try:
-        output, code = child.finish(deadline)
+        report, output = json.loads(child.receive(deadline)), child.receive(deadline)
+        code, complaint, is_clean = int(report["code"]), str(report["complaint"]), report["clean"] is True
+        is_too_much = report["too_much"] is True
     except DeadlineError as error:
-        return Outcome.TIMEOUT, str(error)
-    except TooMuchError as error:
-        return Outcome.WRONG, str(error)
+        return Outcome.TIMEOUT, str(error), False
+    except EndedError:
+        return *_after_end(child), False
+    except (TooMuchError, ValueError, TypeError, KeyError, RecursionError):  # no driver writes it
+        return Outcome.WRONG, "the program broke the channel of its driver", False
+    if is_too_much:
+        return Outcome.WRONG, f"wrote more than {child.max_bytes} bytes", is_clean
     if code == EXIT_NOT_PYTHON:
-        return Outcome.UNPARSED, f"not a Python program: {child.complaint}"
+        return Outcome.UNPARSED, f"not a Python program: {complaint}", is_clean
     if code != 0:
         outcome, reason = _end_of(code)
-        return outcome, f"{reason} {child.complaint}"
-    return wanted.compare(output.decode(errors="replace"))
+        return outcome, f"{reason} {complaint}", is_clean
+    return *wanted.compare(output.decode(errors="replace")), is_clean
 
 
 def _end_of(code: int) -> tuple[Outcome, str]:
@@ -291,8 +335,9 @@ def _run_calls(sandbox: Sandbox, tests: CallTests, sources: Sources) -> tuple[Ou
                 return message
             program.send(message)
             try:
-                tester.send(program.receive(deadline))
-                is_answered = True
+                reply = program.receive(deadline)
+                is_answered = is_answered or not (message.startswith(FIND) and reply.startswith(OBJECT))
+                tester.send(reply)
             except DeadlineError as error:
                 return Outcome.TIMEOUT, str(error)
             except TooMuchError as error:

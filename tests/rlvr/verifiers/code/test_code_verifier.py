@@ -192,7 +192,7 @@ def test_options_of_a_recipe():
         300,
         3,
     )
-    assert verifier.verifier_id.startswith("code@4?isolation=process&deadline=2.5&memory_mb=300&python=3.")
+    assert verifier.verifier_id.startswith("code@4?isolation=process&deadline=2.5&memory_mb=300&packages=numpy-")
 
 
 @pytest.mark.parametrize(

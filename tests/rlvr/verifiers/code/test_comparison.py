@@ -6,7 +6,7 @@ from rlvr.errors import ProblemError, RecipeError
 from rlvr.problems import Problem
 from rlvr.training.rewards import reward_of
 from rlvr.verifiers import make_verifier
-from rlvr.verifiers.code.beside_tests import Approx, agree, allclose, assert_allclose
+from rlvr.verifiers.code.beside_tests import Approx, agree
 from rlvr.verifiers.code.compare import Expected
 from rlvr.verifiers.code.verifier import CodeVerifier
 from rlvr.verifiers.verdicts import Outcome
@@ -111,29 +111,16 @@ def test_results_that_are_arrays():
     assert not agree(np.array([1, 2]), [1, 3])
 
 
-def test_stand_ins_for_numpy_and_pytest_agree_with_them():
-    """Pairs that the packages themselves judge."""
-    import numpy as np
-
+def test_the_stand_in_for_pytest_agrees_with_it():
+    """Pairs that pytest itself judges."""
     values = [0, 1, 1.0 + 1e-9, 1.0 + 1e-6, 1.1, -1.0, [1.0, 2.0], [1.0, 2.0 + 1e-8], [[1.0], [2.0]], float("inf")]
     for a in values:
         for b in values:
             assert (a == Approx(b)) == (a == pytest.approx(b) if not _is_nested(b) else a == b), (a, b)
-            if np.shape(a) == np.shape(b):
-                assert allclose(a, b) == np.allclose(a, b), (a, b)
-                assert _passes(assert_allclose, a, b) == _passes(np.testing.assert_allclose, a, b), (a, b)
 
 
 def _is_nested(value: object) -> bool:
     return isinstance(value, list) and isinstance(value[0], list)
-
-
-def _passes(check, *args) -> bool:
-    try:
-        check(*args)
-    except AssertionError:
-        return False
-    return True
 
 
 NEAR = {"fn_name": "f", "inputs": [[1]], "outputs": [0.3333333]}

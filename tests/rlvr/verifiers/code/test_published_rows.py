@@ -12,6 +12,7 @@ from rlvr.problems import Problem, load_problems
 from rlvr.verifiers import rows as verify_command
 from rlvr.verifiers.code.published import unpacked
 from rlvr.verifiers.code.verifier import CodeVerifier
+from rlvr.verifiers.mixture import MixtureVerifier
 from rlvr.verifiers.verdicts import Outcome
 
 
@@ -218,7 +219,7 @@ def test_rlvr_verify_takes_them_with_completions(plain, tmp_path, name):
     path = tmp_path / "rows.jsonl"
     programs = [right or row["solution"], wrong]
     path.write_text("".join(json.dumps(row | {"id": n, "completion": p}) + "\n" for n, p in enumerate(programs)))
-    (judged,) = verify_command.judge(plain, str(path))
+    (judged,) = verify_command.judge(MixtureVerifier.around("code", plain), str(path))
     assert [verdict.outcome for _, verdict in judged] == [Outcome.CORRECT, Outcome.WRONG]
 
 
@@ -289,9 +290,6 @@ def test_rows_whose_tests_cannot_be_used_are_named(plain):
         ("import pytest\nfrom solution import f\n@pytest.fixture\ndef x(): return 1\ndef test_a(x): f(x)",
          "pytest.fixture"),
         ("import pytest\nfrom solution import f\n@pytest.mark.skipif(True)\ndef test_a(): f()", "pytest.mark.skipif"),
-        ("import pytest\nfrom solution import f, Bad\ndef test_a():\n    with pytest.raises(Bad): f()",
-         "exception Bad"),
-        ("from solution import f, Bad\ndef test_a():\n    try: f()\n    except Bad: pass", "exception Bad"),
         ("from solution import f\nasync def test_a(): f()", "test_a is async"),
         ("import pytest\nfrom solution import f\n@pytest.mark.parametrize('x', [1], indirect=True)\n"
          "def test_a(x): f(x)", "indirect"),
