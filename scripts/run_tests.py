@@ -1,6 +1,6 @@
 """Run the tests, part by part: `make test`.
 
-    suite     everything but vLLM, in as many processes as there are cores, at most four
+    suite     everything but vLLM, in one process more than there are cores, since many wait for others; at most four
     kernels   the tests that train or sample, again, with torch's plainest kernels
     vllm      the tests of vLLM, in an environment of their own that is made first
 
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DURATIONS = ROOT / "tests" / "durations.json"
 REPORT = ROOT / ".pytest_cache" / "suite.xml"
-NUM_PROCESSES = min(4, os.cpu_count() or 1)
+NUM_PROCESSES = min(4, (os.cpu_count() or 1) + 1)
 # Nothing here may depend on the last digits; other kernels make others.
 NUMERIC = (
     "tests/rlvr/algorithms",

@@ -158,7 +158,7 @@ def run(task: Mapping[str, Any]) -> None:
 def become(words: Sequence[str], cwd: str, env: Mapping[str, str], streams: Sequence[int]) -> None:
     """Does what `python WORDS` does, with these descriptors as its input, output and errors, and ends the process."""
     import numpy as np
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
 
     tqdm.set_lock(threading.RLock())  # the one that forks share stays locked when its holder is killed
     for target, source in enumerate(streams):

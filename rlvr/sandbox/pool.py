@@ -65,6 +65,8 @@ class WorkerPool:
         function: name of its function that a worker calls; its result must be JSON.
         prepare: name of its function that a server calls before each task, with the same arguments: for what workers
             shall find ready. It must not look at text that a model wrote.
+        rehearse: name of its function that a server calls after each reply, with nothing: for what makes later tasks
+            faster. Its time counts for no task, and must be short.
         num_workers: how many tasks run at a time.
         deadline_s: longest processor time of one task. A machine that is busy with other work does not change a
             verdict. A task that waits and does not compute is stopped after `WAIT_FACTOR` times as long.
@@ -80,10 +82,11 @@ class WorkerPool:
         deadline_s: float = 5.0,
         max_memory_bytes: int = DEFAULT_MEMORY_BYTES,
         prepare: str | None = None,
+        rehearse: str | None = None,
         isolation: str = "process",
     ) -> None:
         self.module = module
-        self.prepare = prepare
+        self.prepare, self.rehearse = prepare, rehearse
         self.function = function
         self.num_workers = default_num_workers() if num_workers is None else num_workers
         self.deadline_s = deadline_s
@@ -125,6 +128,7 @@ class WorkerPool:
             "module": self.module,
             "function": self.function,
             "prepare": self.prepare,
+            "rehearse": self.rehearse,
             "filter": worker_filter().hex() if self.isolation == "namespace" else "",
         }
 

@@ -59,6 +59,7 @@ def serve(setup: dict[str, Any], requests: int, replies: int) -> NoReturn:
         module = importlib.import_module(setup["module"])
         function: Function = getattr(module, setup["function"])
         prepare: Function | None = getattr(module, setup["prepare"]) if setup["prepare"] else None
+        rehearse: Function | None = getattr(module, setup["rehearse"]) if setup["rehearse"] else None
     except BaseException as error:
         write_frame(replies, describe(error).encode(errors="replace"))
         sys.exit(1)
@@ -68,6 +69,8 @@ def serve(setup: dict[str, Any], requests: int, replies: int) -> NoReturn:
     while True:
         asked = Asked(**json.loads(read_frame(requests)))
         write_frame(replies, _answer(function, prepare, asked, confinement))
+        if rehearse is not None:
+            rehearse()
 
 
 def _settle() -> None:

@@ -99,7 +99,9 @@ class MathVerifier:
         if boxes != BOXES[0]:
             self.verifier_id += f"&boxes={boxes}"
         self.max_answer_chars = max_answer_chars
-        self.pool = WorkerPool("rlvr.verifiers.answers.math_worker", "work", num_workers, deadline_s, prepare="prepare")
+        self.pool = WorkerPool(
+            "rlvr.verifiers.answers.math_worker", "work", num_workers, deadline_s, rehearse="rehearse"
+        )
         self.memory = Memory[_Pair]()
 
     @classmethod

@@ -269,8 +269,8 @@ FEW = 20  # answers, for which it does not pay to learn the unusual
 _lessons = chain(repeat(None, FEW), UNUSUAL)
 
 
-def prepare(*_: Any) -> None:
-    """Learns one more construct before each task, once there have been a few; looks at no task."""
+def rehearse() -> None:
+    """Learns one more construct after each task, once there have been a few."""
     if lesson := next(_lessons, None):
         work("compare", *lesson)
 

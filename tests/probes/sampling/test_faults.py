@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 KILLER = """
     import json, os, random, signal, sys, threading, time
     from pathlib import Path
-    from tqdm import tqdm
+    from tqdm.auto import tqdm
     sys.path.insert(0, {root!r})
     from tests.probes.sampling.test_probe import PLAN, open_store, probe, ScriptedEngine, RATES, ARM
 
