@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME, VERSION = "mixture", 1
 MAX_PARTS = 32  # each may have workers
+LIMITS = {"workers", "concurrency", "deadline", "memory_mb"}  # options that say how much of the machine is taken
 NONE = ""  # what names the verifier of problems that name none
 
 
@@ -137,19 +138,19 @@ def _part(name: str, trusted: Collection[str], think: str) -> "Verifier":
 
     _refuse_mixture(name, ProblemError)
     try:
-        if name in trusted or not (needs_trust(name) or _takes_processes(name)):
+        if name in trusted or not (needs_trust(name) or _sets_limits(name)):
             return make_verifier(name, think)
     except RecipeError as error:
         raise ProblemError(f"rows name the verifier {name!r:.200}: {error}") from error
     raise ProblemError(
         f"rows name the verifier {name!r:.200}, which runs code that does not come with rlvr, leaves the sandbox, or "
-        f"says how many processes it takes. If you trust it, name it, too: mixture?of=...&with={name:.200}"
+        f"says how much of the machine it takes. If you trust it, name it, too: mixture?of=...&with={name:.200}"
     )
 
 
-def _takes_processes(name: str) -> bool:
-    """Returns whether a name says how many processes or calls run at a time, which is no row's to say."""
-    return not {"workers", "concurrency"}.isdisjoint(parse_spec(name, field="verifier").options)
+def _sets_limits(name: str) -> bool:
+    """Returns whether a name says how many processes, how long or how much memory it takes: no row's to say."""
+    return not LIMITS.isdisjoint(parse_spec(name, field="verifier").options)
 
 
 def _refuse_mixture(name: str, error: type[RecipeError] | type[ProblemError]) -> None:

@@ -136,6 +136,7 @@ class Relay:
         """Returns a function that stands for one of the tests'."""
 
         def callback(*args: Any, **kwargs: Any) -> Any:
+            """Returns or raises what the tests' function does."""
             encoder = Encoder(self._refer)
             call = {"callback": number, "args": encoder.write_all(args)}
             self.reply(call | {"kwargs": {name: encoder.write(value) for name, value in kwargs.items()}})

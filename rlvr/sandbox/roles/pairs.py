@@ -5,8 +5,9 @@ Does not own: running the script itself (`rlvr.sandbox.inside`), comparing its o
 
 Its source is sent to the driver, so it uses the standard library and `inside` only. This process runs nothing of the
 program. It reads one frame for each run, the standard input, and answers with two: a report as JSON, and the standard
-output. A run is a process group with three pipes of its own, behind a filter of system calls that lets it start no
-process. It cannot trace this process or open its files, which is not dumpable; it can end it, as it can end itself.
+output. A run has three pipes of its own; in the sandbox it is a process group behind a filter of system calls that lets
+it start no process. It cannot trace this process or open its files, which is not dumpable; it can end it, as it can end
+itself.
 
 A report says whether the run has left the folders as they were; the next run needs a new sandbox where it has not.
 """

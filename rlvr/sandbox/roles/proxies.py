@@ -149,6 +149,7 @@ def _computing(op: str, is_reflected: bool = False) -> Callable[..., Any]:
     """Returns a method that computes; with plain data only for an object that the tests have made."""
 
     def method(self: Proxy, *others: Any) -> Any:
+        """Returns what the program computes, or that it is not asked."""
         of = reference_of(self)
         if not of.is_made and any(type(other) is not Proxy for other in others):
             return NotImplemented

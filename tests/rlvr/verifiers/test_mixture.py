@@ -89,8 +89,9 @@ def test_a_row_runs_no_code_that_nobody_has_named(name):
 
 
 def test_a_row_does_not_say_how_many_processes_run():
-    with pytest.raises(ProblemError, match="says how many processes it takes"):
-        verifier_for(set_of("math?workers=64"), "exact")
+    for name in ("math?workers=64", "code?memory_mb=1000000", "code?deadline=3600", "fault?of=code&deadline=3600"):
+        with pytest.raises(ProblemError, match="says how much of the machine it takes"):
+            verifier_for(set_of(name), "exact")
     assert verifier_for(set_of("math?workers=2", trusted=["math?workers=2"]), "exact").parts
 
 
